@@ -1,0 +1,91 @@
+"""Events, the journaled facts, and State, what follows from them and from nothing else."""
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar, Generic, TypeVar, cast, get_type_hints
+
+import msgspec
+
+_WORD_START = re.compile(r"(?<!^)(?=[A-Z])")
+_encoder = msgspec.json.Encoder()
+_canonical = msgspec.json.Encoder(order="deterministic")
+
+
+class Event(msgspec.Struct, frozen=True):
+    """A fact that was decided: immutable, and all that a `State` needs to know of it.
+
+    Its name in the journal is the class's in snake case (`HandRaised` → `hand_raised`). Fields that
+    are added later need a default, so that old journals still replay.
+    """
+
+    kind: ClassVar[str] = ""
+
+    def __init_subclass__(cls, **config: Any) -> None:
+        super().__init_subclass__(**config)
+        cls.kind = _WORD_START.sub("_", cls.__name__).lower()
+
+
+class State(msgspec.Struct):
+    """What follows from the journal: fields with defaults, and one `on_…(self, event: E)` for each event.
+
+    Applying must be pure: no clock, no randomness, no look outside. Then replaying the journal gives
+    the live state again, which one test checks for every plugin.
+    """
+
+
+S = TypeVar("S", bound=State)
+
+
+class EventTable(Generic[S]):
+    """Which events a state knows and which of its methods applies each: made once for each plugin."""
+
+    def __init__(self, namespace: str, state_type: type[S]) -> None:
+        self.namespace = namespace
+        self.state_type = state_type
+        self._methods: dict[type[Event], Callable[[S, Any], None]] = {}
+        self._decoders: dict[str, msgspec.json.Decoder[Any]] = {}
+        self._names: dict[type[Event], str] = {}
+        for name, method in vars(state_type).items():
+            if name.startswith("on_"):
+                self._add(name, method)
+
+    def _add(self, name: str, method: Callable[[S, Any], None]) -> None:
+        hints = [hint for key, hint in get_type_hints(method).items() if key != "return"]
+        if len(hints) != 1 or not (isinstance(hints[0], type) and issubclass(hints[0], Event)):
+            where = f"{self.state_type.__module__}.{self.state_type.__name__}.{name}"
+            raise TypeError(f"{where}: expected one parameter annotated with an Event class")
+        event_type = hints[0]
+        self._methods[event_type] = method
+        self._names[event_type] = f"{self.namespace}.{event_type.kind}"
+        self._decoders[f"{self.namespace}.{event_type.kind}"] = msgspec.json.Decoder(event_type)
+
+    def names(self) -> Iterable[str]:
+        """List the journal names of the events, each with the namespace."""
+        return self._decoders.keys()
+
+    def apply(self, state: S, event: Event) -> None:
+        """Apply an event to the state; raises `TypeError` for one that the state doesn't know."""
+        method = self._methods.get(type(event))
+        if method is None:
+            raise TypeError(f"{type(event).__name__}: {self.state_type.__name__} has no on_… method for it")
+        method(state, event)
+
+    def encode(self, event: Event) -> tuple[str, bytes]:
+        """Give an event's journal name and its body."""
+        return self._names[type(event)], _encoder.encode(event)
+
+    def decode(self, name: str, body: bytes) -> Event:
+        """Read an event back; raises `KeyError` for an unknown name, `msgspec.DecodeError` for a bad body."""
+        return self._decoders[name].decode(body)
+
+    def snapshot(self, state: S) -> bytes:
+        """Encode a state so that `restore` gives it back whole."""
+        return _encoder.encode(state)
+
+    def restore(self, data: bytes) -> S:
+        """Read a snapshot; raises `msgspec.DecodeError` where the state's shape has changed since."""
+        return msgspec.json.decode(data, type=self.state_type)
+
+    def fingerprint(self, state: S) -> bytes:
+        """Encode a state the same way whatever the order of its sets: equal states, equal bytes."""
+        return _canonical.encode(cast(Any, state))

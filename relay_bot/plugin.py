@@ -1,0 +1,512 @@
+"""All that a plugin imports.
+
+A plugin is a folder (or a module) with a `Plugin` class. It says what it listens to with the
+decorators `handle`, `command`, `route` and `timer`; it keeps nothing but `State`, which changes by
+recorded `Event`s alone; and it speaks through the `Context` that each handler is given. One instance
+serves one hall, its handlers run one at a time, and they are plain functions: they never wait for
+the network or the disk.
+"""
+
+from __future__ import annotations
+
+import enum
+import inspect
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import (
+    Any,
+    ClassVar,
+    Generic,
+    Literal,
+    Protocol,
+    TypeVar,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+
+import msgspec
+from typing_extensions import TypeVar as DefaultTypeVar
+
+from relay_bot.journal.events import Event, EventTable, State
+from relay_bot.wire.body import Body, Request
+from relay_bot.wire.refusal import Code, Refuse
+
+__all__ = [
+    "Arguments",
+    "Body",
+    "Code",
+    "Context",
+    "Download",
+    "Effect",
+    "Event",
+    "HallView",
+    "NoSettings",
+    "Participant",
+    "Payload",
+    "Plugin",
+    "Refuse",
+    "RemoveParticipant",
+    "Request",
+    "Role",
+    "Roster",
+    "Sender",
+    "SetPermissions",
+    "State",
+    "Track",
+    "command",
+    "handle",
+    "route",
+    "timer",
+]
+
+Payload = Mapping[str, Any] | msgspec.Struct
+"""What an outgoing envelope carries: a mapping or a struct that encodes to a JSON object."""
+
+
+class Role(enum.IntEnum):
+    """What a sender may do, from least to most. It comes from the signed token or the configuration only."""
+
+    VIEWER = 0
+    SPEAKER = 1
+    MODERATOR = 2
+    HOST = 3
+    BACKEND = 4
+
+    @property
+    def label(self) -> str:
+        """The role's name on the wire."""
+        return self.name.lower()
+
+
+class Sender(msgspec.Struct, frozen=True, gc=False):
+    """Who sent a message, as the SFU or the control endpoint vouches.
+
+    `identity` is empty for a backend that speaks for itself. `inferred` marks a sender known by the
+    claim in the packet alone (it came in the first seconds after joining): never more than a viewer.
+    """
+
+    identity: str
+    name: str
+    role: Role
+    inferred: bool = False
+
+    def require(self, role: Role) -> None:
+        """Refuse with `forbidden` unless the sender has at least this role."""
+        if self.role < role:
+            raise Refuse("forbidden", f"only a {role.label} may do this")
+
+
+class Track(msgspec.Struct, frozen=True):
+    """A track that a participant publishes: `kind` is `audio` or `video`."""
+
+    sid: str
+    kind: Literal["audio", "video"]
+    source: str
+    muted: bool
+
+
+class Participant(msgspec.Struct, frozen=True):
+    """Someone who is in the hall, as the SFU describes them."""
+
+    identity: str
+    name: str
+    role: Role
+    can_publish: bool = True
+    can_publish_data: bool = True
+    can_subscribe: bool = True
+    metadata: str = ""
+    attributes: dict[str, str] = {}
+    tracks: tuple[Track, ...] = ()
+
+    @property
+    def display_name(self) -> str:
+        """The name to show: the identity where no name is set."""
+        return self.name or self.identity
+
+
+class Roster(Protocol):
+    """Who is in the hall now. The bot itself and other hidden agents are not listed."""
+
+    def get(self, identity: str) -> Participant | None:
+        """Find a participant by identity."""
+        ...
+
+    def resolve(self, name: str) -> Participant:
+        """Find one participant by identity or display name.
+
+        Raises `Refuse("not_found")` for nobody and for more than one: the text asks which is meant.
+        """
+        ...
+
+    def at_least(self, role: Role) -> list[str]:
+        """List the identities of those with this role or a higher one."""
+        ...
+
+    def __iter__(self) -> Iterator[Participant]: ...
+    def __len__(self) -> int: ...
+
+
+class HallView(Protocol):
+    """What a plugin may know of its hall at any time."""
+
+    @property
+    def name(self) -> str:
+        """The hall's id: the LiveKit room's name."""
+        ...
+
+    @property
+    def seq(self) -> int:
+        """The number of the last event recorded in this hall session; it only grows."""
+        ...
+
+    @property
+    def bot_identity(self) -> str:
+        """The identity that clients send to."""
+        ...
+
+    @property
+    def roster(self) -> Roster:
+        """Who is in the hall now."""
+        ...
+
+
+class Effect(msgspec.Struct, frozen=True, tag=True):
+    """Something that must happen outside: owed from the commit on until it succeeded, also over a restart."""
+
+
+class SetPermissions(Effect, frozen=True, tag="set_permissions"):
+    """Change some of a participant's permissions at the SFU; `None` leaves one as it is."""
+
+    identity: str
+    can_publish: bool | None = None
+    can_publish_data: bool | None = None
+    can_subscribe: bool | None = None
+
+
+class RemoveParticipant(Effect, frozen=True, tag="remove_participant"):
+    """Disconnect a participant from the room. Their token stays valid: a ban is checked at every join."""
+
+    identity: str
+
+
+class Download(msgspec.Struct, frozen=True):
+    """A route's answer that is a file and not JSON."""
+
+    filename: str
+    content_type: str
+    content: bytes
+
+
+class Context(Protocol):
+    """What a handler can do. All of it takes effect together: after the commit of what was recorded, or never."""
+
+    @property
+    def sender(self) -> Sender:
+        """Who sent the message; the backend for timers and hall events."""
+        ...
+
+    @property
+    def now(self) -> int:
+        """The bot's clock when the message was taken up, in milliseconds since 1970."""
+        ...
+
+    @property
+    def message_id(self) -> str | None:
+        """The id that the client chose for its message, if any."""
+        ...
+
+    @property
+    def audience(self) -> tuple[str, ...] | None:
+        """Whom a backend named in `to`; `None` for everybody."""
+        ...
+
+    def record(self, event: Event) -> None:
+        """Decide an event: the state changes at once, the journal keeps it with the next commit."""
+        ...
+
+    def publish(
+        self,
+        kind: str,
+        payload: Payload,
+        *,
+        to: Iterable[str] | Role | None = None,
+        sender_id: str | None = None,
+    ) -> None:
+        """Send an envelope to everybody, to these identities, or to all with at least this role."""
+        ...
+
+    def publish_latest(
+        self,
+        kind: str,
+        payload: Callable[[], Payload | None],
+        *,
+        key: str = "",
+        to: Iterable[str] | Role | None = None,
+    ) -> None:
+        """Send a snapshot, throttled: of those with the same `kind`, `key` and `to`, only the newest leaves.
+
+        `payload` is called once for all the messages of a commit; `None` sends nothing.
+        """
+        ...
+
+    def notice(self, text: str, *, to: str) -> None:
+        """Tell one participant something in words: an envelope of type `notice`."""
+        ...
+
+    def owe(self, effect: Effect, *, key: str) -> None:
+        """Owe an effect; one with the same key that is still owed is replaced."""
+        ...
+
+    def set_timer(self, method: Callable[[str, Context], None], key: str, at_ms: int) -> None:
+        """Have a `timer` method of this plugin called with `key` at a time of the bot's clock.
+
+        It survives a restart: one that fell due meanwhile is called at once. The same method and key
+        again moves it.
+        """
+        ...
+
+    def clear_timer(self, method: Callable[[str, Context], None], key: str) -> None:
+        """Call a timer off; nothing happens where there is none."""
+        ...
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+_MARK = "__relay_role__"
+
+
+class _Mark(msgspec.Struct, frozen=True):
+    role: Literal["handle", "command", "route", "timer"]
+    options: dict[str, Any] = {}
+
+
+def _mark(function: F, mark: _Mark) -> F:
+    setattr(function, _MARK, mark)
+    return function
+
+
+def handle(function: F) -> F:
+    """Handle messages of one type: `def wave(self, body: Wave, ctx: Context)`.
+
+    The annotation of `body` is the subscription. What is returned (a mapping, a struct or `None`) is the
+    `result` of the sender's ack.
+    """
+    return _mark(function, _Mark("handle"))
+
+
+def command(name: str, usage: str = "", *, role: Role = Role.VIEWER) -> Callable[[F], F]:
+    """Handle the chat command `/name`: `def mute(self, arguments: Arguments, ctx: Context) -> str | None`.
+
+    The first line of the docstring is its line in `/help`; the text returned is told to the issuer alone.
+    """
+    return lambda function: _mark(function, _Mark("command", {"name": name, "usage": usage, "role": role}))
+
+
+def route(method: Literal["GET", "POST", "DELETE"], path: str) -> Callable[[F], F]:
+    """Serve `/v1/halls/{hall_id}` + path: `def votes(self, request: R, ctx: Context) -> A`.
+
+    `R` is a `Request` whose fields are the path's parameters, the query's and the JSON body's together;
+    `A` a struct, a mapping or a `Download`. The answer leaves after the commit.
+    """
+    return lambda function: _mark(function, _Mark("route", {"method": method, "path": path}))
+
+
+def timer(function: F) -> F:
+    """Mark a method `def due(self, key: str, ctx: Context)` as one that `ctx.set_timer` may name."""
+    return _mark(function, _Mark("timer"))
+
+
+class NoSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The settings of a plugin that has none."""
+
+
+S = TypeVar("S", bound=State)
+C = DefaultTypeVar("C", bound=msgspec.Struct, default=NoSettings)
+
+
+class Plugin(Generic[S, C]):
+    """A plugin for one hall: `class WavePlugin(Plugin[Waves])`, or `Plugin[Waves, WaveSettings]`.
+
+    The second parameter is the type of `plugins.<name>` in the configuration, beside `enabled` and
+    `required`, which every plugin has.
+    """
+
+    state: S
+    settings: C
+    hall: HallView
+
+    state_version: ClassVar[int] = 1
+    """Raise it when `State` changes its shape or meaning: older snapshots are then left and the journal replayed."""
+
+    def joined(self, participant: Participant, ctx: Context) -> None:
+        """Hear that someone joined the hall, or was in it when the bot came."""
+
+    def left(self, participant: Participant, ctx: Context) -> None:
+        """Hear that someone left the hall."""
+
+    def changed(self, before: Participant, after: Participant, ctx: Context) -> None:
+        """Hear that someone's name, role, permissions, attributes or tracks changed."""
+
+    def effect_settled(self, effect: Effect, error: str | None, ctx: Context) -> None:
+        """Hear that an effect which this plugin owed was done, or given up for the reason `error`."""
+
+    def refuses(self, sender: Sender, kind: str) -> Refuse | None:
+        """Refuse a participant's messages before any handler sees them (a mute); `None` lets them pass."""
+        return None
+
+    def hall_state(self, participant: Participant) -> dict[str, Any]:
+        """Give this plugin's part of the `hall_state` that `participant` gets."""
+        return {}
+
+    def summary(self) -> dict[str, Any]:
+        """Give this plugin's part of `GET /v1/halls/{hall_id}`."""
+        return {}
+
+
+class Handler(msgspec.Struct, frozen=True):
+    """A method found on a plugin class, ready to be called for one type of message."""
+
+    method: str
+    body_type: type[Body]
+    decoder: msgspec.json.Decoder[Any]
+
+
+class Command(msgspec.Struct, frozen=True):
+    """A chat command found on a plugin class."""
+
+    name: str
+    usage: str
+    role: Role
+    help: str
+    method: str
+
+
+class Route(msgspec.Struct, frozen=True):
+    """An HTTP route found on a plugin class."""
+
+    http_method: str
+    path: str
+    request_type: type[Request]
+    answer_type: Any
+    help: str
+    method: str
+
+
+class PluginSpec(msgspec.Struct, frozen=True):
+    """What a plugin class says of itself, read once when it is loaded."""
+
+    name: str
+    plugin_type: type[Plugin[Any, Any]]
+    settings_type: type[msgspec.Struct]
+    events: EventTable[Any]
+    handlers: dict[str, Handler]
+    commands: dict[str, Command]
+    routes: tuple[Route, ...]
+    timers: frozenset[str]
+
+    def create(self, settings: msgspec.Struct, hall: HallView) -> Plugin[Any, Any]:
+        """Make the instance for one hall, with an empty state."""
+        made = self.plugin_type()
+        made.settings = settings
+        made.hall = hall
+        made.state = self.events.state_type()
+        return made
+
+
+def describe(name: str, plugin_type: type[Plugin[Any, Any]]) -> PluginSpec:
+    """Read a plugin class; raises `TypeError` with the place of what is wrong."""
+    state_type, settings_type = _type_arguments(plugin_type)
+    handlers: dict[str, Handler] = {}
+    commands: dict[str, Command] = {}
+    routes: list[Route] = []
+    timers: set[str] = set()
+    for method_name, function in inspect.getmembers(plugin_type, inspect.isfunction):
+        mark = cast("_Mark | None", getattr(function, _MARK, None))
+        if mark is None:
+            continue
+        place = f"{plugin_type.__module__}.{plugin_type.__qualname__}.{method_name}"
+        first = _first_annotation(place, function)
+        help_line = (inspect.getdoc(function) or "").partition("\n")[0]
+        if mark.role == "handle":
+            if not (isinstance(first, type) and issubclass(first, Body) and first.wire_type):
+                raise TypeError(f'{place}: expected a Body with a type, as in class Wave(Body, type="wave")')
+            handlers[first.wire_type] = Handler(method_name, first, msgspec.json.Decoder(first))
+        elif mark.role == "command":
+            options = mark.options
+            commands[options["name"]] = Command(
+                options["name"], options["usage"], options["role"], help_line, method_name
+            )
+        elif mark.role == "route":
+            if not (isinstance(first, type) and issubclass(first, Request)):
+                raise TypeError(f"{place}: expected a Request as the first parameter")
+            answer = get_type_hints(function).get("return")
+            routes.append(
+                Route(mark.options["method"], mark.options["path"], first, answer, help_line, method_name)
+            )
+        else:
+            timers.add(method_name)
+    events = EventTable(name, state_type)
+    return PluginSpec(
+        name, plugin_type, settings_type, events, handlers, commands, tuple(routes), frozenset(timers)
+    )
+
+
+def _type_arguments(plugin_type: type[Plugin[Any, Any]]) -> tuple[type[State], type[msgspec.Struct]]:
+    for klass in plugin_type.__mro__:
+        for base in cast("tuple[Any, ...]", getattr(klass, "__orig_bases__", ())):
+            if get_origin(base) is Plugin:
+                found = [argument for argument in get_args(base) if isinstance(argument, type)]
+                if found and issubclass(found[0], State):
+                    settings = found[1] if len(found) > 1 else NoSettings
+                    return found[0], cast("type[msgspec.Struct]", settings)
+    raise TypeError(f"{plugin_type.__qualname__}: expected a base such as Plugin[MyState]")
+
+
+def _first_annotation(place: str, function: Callable[..., Any]) -> Any:
+    names = list(inspect.signature(function).parameters)
+    if len(names) != 3:
+        raise TypeError(f"{place}: expected the parameters (self, …, ctx)")
+    return get_type_hints(function).get(names[1])
+
+
+_WORD = re.compile(r'\s*(?:"([^"]*)"|(\S+))')
+_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", re.IGNORECASE)
+
+
+class Arguments:
+    """What follows a command's name: words, taken one after the other; quotes keep spaces together."""
+
+    def __init__(self, text: str, usage: str) -> None:
+        self._text = text
+        self._usage = usage
+
+    def word(self, what: str) -> str:
+        """Take the next word; refuses with the command's usage where there is none."""
+        found = _WORD.match(self._text)
+        if found is None:
+            raise Refuse("malformed", f"{what} is missing; usage: {self._usage}")
+        self._text = self._text[found.end() :]
+        return found[1] if found[1] is not None else found[2]
+
+    def duration(self) -> int | None:
+        """Take the next word if it is a duration such as `30s`, `10m` or `1h30m`; in seconds."""
+        found = _WORD.match(self._text)
+        seconds = parse_duration(found[0].strip()) if found else None
+        if found and seconds is not None:
+            self._text = self._text[found.end() :]
+        return seconds
+
+    def rest(self) -> str:
+        """Take all that is left, without the spaces around it."""
+        text, self._text = self._text.strip(), ""
+        return text
+
+
+def parse_duration(text: str) -> int | None:
+    """Read `90s`, `10m`, `1h30m`, `2d`: in seconds; `None` for anything else."""
+    found = _DURATION.fullmatch(text)
+    if not text or found is None:
+        return None
+    days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds

@@ -1,0 +1,1 @@
+"""What is said: envelopes, bodies, refusals, answers. Imports nothing else of the project."""

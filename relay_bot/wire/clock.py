@@ -1,0 +1,32 @@
+"""Times on the wire: ISO 8601 UTC with milliseconds; inside, integers of milliseconds since 1970."""
+
+import re
+import time
+from datetime import UTC, datetime
+
+_ISO = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d")
+
+
+def now_ms() -> int:
+    """Give the bot's clock: milliseconds since 1970. Queues and deadlines go by it alone."""
+    return time.time_ns() // 1_000_000
+
+
+def iso(ms: int) -> str:
+    """Format milliseconds since 1970 as `2026-01-31T10:00:00.000Z`."""
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+
+
+def iso_or_none(ms: int | None) -> str | None:
+    """Format a time that may not be set."""
+    return None if ms is None else iso(ms)
+
+
+def parse_iso(text: str) -> int:
+    """Read an ISO 8601 time, UTC where it names no offset; raises `ValueError`."""
+    if not _ISO.match(text):
+        raise ValueError("expected an ISO 8601 time such as 2026-01-31T10:00:00Z")
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return round(moment.timestamp() * 1000)
