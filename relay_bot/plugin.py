@@ -31,6 +31,7 @@ from typing_extensions import TypeVar as DefaultTypeVar
 
 from relay_bot.journal.events import Event, EventTable, State
 from relay_bot.wire.body import Body, Request
+from relay_bot.wire.clock import iso, iso_or_none, parse_iso
 from relay_bot.wire.refusal import Code, Refuse
 
 __all__ = [
@@ -57,6 +58,10 @@ __all__ = [
     "Track",
     "command",
     "handle",
+    "iso",
+    "iso_or_none",
+    "parse_duration",
+    "parse_iso",
     "route",
     "timer",
 ]
@@ -222,6 +227,14 @@ class Context(Protocol):
         """Whom a backend named in `to`; `None` for everybody."""
         ...
 
+    @property
+    def private(self) -> bool:
+        """Whether the message came to the bot alone for certain (RPC, command, backend).
+
+        A data packet may have gone to everybody as well: the bot can't tell.
+        """
+        ...
+
     def record(self, event: Event) -> None:
         """Decide an event: the state changes at once, the journal keeps it with the next commit."""
         ...
@@ -249,6 +262,12 @@ class Context(Protocol):
 
         `payload` is called once for all the messages of a commit; `None` sends nothing.
         """
+        ...
+
+    def drop_latest(
+        self, kind: str, *, key: str = "", to: Iterable[str] | Role | None = None
+    ) -> None:
+        """Forget a snapshot that has not left yet: something final is said in its place."""
         ...
 
     def notice(self, text: str, *, to: str) -> None:
@@ -347,6 +366,9 @@ class Plugin(Generic[S, C]):
 
     def changed(self, before: Participant, after: Participant, ctx: Context) -> None:
         """Hear that someone's name, role, permissions, attributes or tracks changed."""
+
+    def ended(self, ctx: Context) -> None:
+        """Hear that the hall session is over for good: the last chance to decide something."""
 
     def effect_settled(self, effect: Effect, error: str | None, ctx: Context) -> None:
         """Hear that an effect which this plugin owed was done, or given up for the reason `error`."""

@@ -1,0 +1,163 @@
+"""The composition root: builds the parts, starts them in order, stops them in stages."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+from relay_bot import __version__
+from relay_bot.control.guard import Guard, control_token
+from relay_bot.control.hall_api import HallApi
+from relay_bot.control.idempotency import IdempotencyLog
+from relay_bot.control.openapi import describe
+from relay_bot.control.operation import Operation
+from relay_bot.control.process_api import ProcessApi, webhook_handler
+from relay_bot.control.server import ControlServer
+from relay_bot.hall.halls import Halls
+from relay_bot.hall.plugins import load_plugins
+from relay_bot.hall.services import Services
+from relay_bot.hall.watchdog import Watchdog
+from relay_bot.journal.writer import Journal
+from relay_bot.link.python_sdk import PythonSdkLink
+from relay_bot.livekit.rooms import LivekitRooms
+from relay_bot.livekit.webhooks import Webhooks
+from relay_bot.observe import logs
+from relay_bot.settings import Settings, SettingsError, load
+
+log = structlog.get_logger("app")
+
+_RELOADABLE: Final = ("halls", "roles", "gate", "commands", "log", "plugins")
+"""Sections that a reload takes up: new halls have them. The others need a restart."""
+_SWITCH_INTERVAL: Final = 0.001
+"""How long the loop may keep Python's lock when the journal's thread waits for it (seconds)."""
+
+
+class App:
+    """One bot process."""
+
+    def __init__(self, settings: Settings, config_path: Path | None) -> None:
+        self.settings = settings
+        self._config_path = config_path
+        self._base = config_path.parent if config_path else Path.cwd()
+        self._stop = asyncio.Event()
+        self._stages: list[tuple[str, Callable[[], Any], float]] = []
+        self._halls: Halls | None = None
+        self._services: Services | None = None
+        self.control: ControlServer | None = None
+
+    async def start(self) -> None:
+        """Start everything; on a failure what was started is stopped again, and the error goes on.
+
+        Raises `SettingsError`, `PluginsError`, `JournalError` or `ControlError`, each with a text for a person.
+        """
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _start(self) -> None:
+        settings = self.settings
+        if not settings.livekit.api_key or not settings.livekit.api_secret:
+            raise SettingsError(
+                "livekit.api_key and livekit.api_secret are missing: set LIVEKIT_API_KEY and LIVEKIT_API_SECRET"
+            )
+        token = control_token(settings.control, self._base)
+        plugins = load_plugins(settings.plugins, self._base)
+        sys.setswitchinterval(_SWITCH_INTERVAL)
+        watchdog = Watchdog()
+        if threading.current_thread() is threading.main_thread():
+            watchdog.start()
+            self._stages.append(("watchdog", watchdog.stop, 1.0))
+        journal = Journal(settings.storage.url)
+        await journal.start()
+        self._stages.append(("journal", journal.stop, 10.0))
+        rooms = LivekitRooms(settings.livekit, settings.bot)
+        self._stages.append(("rooms", rooms.close, 2.0))
+        link = PythonSdkLink()
+        self._stages.append(("link", link.close, 2.0))
+        self._services = Services(settings, journal, link, rooms, plugins, watchdog)
+        halls = self._halls = Halls(self._services)
+        self._stages.append(("halls", halls.stop, 10.0))
+        once = IdempotencyLog(journal, f"control {settings.control.host}:{settings.control.port}")
+        await once.start()
+        operations: list[Operation] = HallApi(settings, halls, plugins, once).operations()
+        operations += ProcessApi(halls, journal, lambda: describe(operations, __version__)).operations()
+        webhook = webhook_handler(Webhooks(settings.livekit), halls)
+        self.control = ControlServer(settings.control, Guard(settings.control, token), operations, webhook)
+        await self.control.start()
+        self._stages.append(("control", self.control.stop, 5.0))
+        finder = asyncio.create_task(halls.run(), name="halls")
+        self._stages.append(("finder", lambda: _cancel(finder), 2.0))
+        log.info(
+            "app.started", version=__version__, livekit=settings.livekit.url, control=self.control.address,
+            link=link.name, plugins=sorted(plugins),
+        )  # fmt: skip
+
+    async def stop(self) -> None:
+        """Stop in the reverse order, each stage within its time; what takes longer is named in the log."""
+        while self._stages:
+            name, function, seconds = self._stages.pop()
+            try:
+                async with asyncio.timeout(seconds):
+                    result = function()
+                    if asyncio.iscoroutine(result):
+                        await result
+            except TimeoutError:
+                log.warning("app.stage_late", stage=name, seconds=seconds)
+            except Exception:
+                log.exception("app.stage_failed", stage=name)
+
+    async def run(self) -> None:
+        """Run until SIGTERM or SIGINT; SIGHUP reloads the configuration."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        loop.add_signal_handler(signal.SIGHUP, self.reload)
+        await self.start()
+        try:
+            await self._stop.wait()
+            log.info("app.stopping")
+        finally:
+            await self.stop()
+
+    def reload(self) -> None:
+        """Read the configuration again: take up what can be, say what can't."""
+        if self._services is None or self._halls is None:
+            return
+        try:
+            settings = load(self._config_path)
+            plugins = load_plugins(settings.plugins, self._base)
+        except Exception as error:
+            log.error("app.reload_refused", error=str(error))
+            return
+        changed = [
+            name for name in Settings.__struct_fields__ if getattr(settings, name) != getattr(self.settings, name)
+        ]
+        taken = {name: getattr(settings, name) for name in changed if name in _RELOADABLE}
+        merged = {name: taken.get(name, getattr(self.settings, name)) for name in Settings.__struct_fields__}
+        self.settings = Settings(**merged)
+        logs.configure(self.settings.log)
+        self._services = Services(
+            self.settings, self._services.journal, self._services.link, self._services.rooms, plugins,
+            self._services.watchdog,
+        )  # fmt: skip
+        self._halls.update(self._services)
+        log.info(
+            "app.reloaded", taken_for_new_halls=sorted(taken),
+            needs_restart=[name for name in changed if name not in _RELOADABLE],
+        )  # fmt: skip
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task

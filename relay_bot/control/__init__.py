@@ -1,0 +1,1 @@
+"""The control endpoint: how backends steer halls, over HTTP on this machine."""

@@ -1,0 +1,68 @@
+"""Idempotency keys of requests that belong to no hall; those to a hall are kept in its own session."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from relay_bot.control.errors import ApiError
+from relay_bot.hall.message import Answered, answer_key, decode_answer, encode_answer
+from relay_bot.hall.session import AnswerMemory
+from relay_bot.journal.batch import Batch, JournalError, SessionInfo
+from relay_bot.journal.writer import Journal
+from relay_bot.wire.clock import now_ms
+
+BACKEND: Final = "\0backend"
+"""Stands for the backend where an identity stands for a participant: no identity is like it."""
+_FOR_EVER_MS: Final = 10 * 365 * 86_400_000
+_MAX_LOADED: Final = 100_000
+
+
+class IdempotencyLog:
+    """Remembers the answers of keyed requests, also over a restart."""
+
+    def __init__(self, journal: Journal, name: str) -> None:
+        self._journal = journal
+        self._name = f"\0{name}"
+        self._session: SessionInfo | None = None
+        self._answers = AnswerMemory()
+        self._running: dict[bytes, asyncio.Lock] = {}
+
+    async def start(self) -> None:
+        """Read what was answered before."""
+        self._session = await self._journal.claim(self._name, "", now_ms(), _FOR_EVER_MS)
+        _, answers = await self._journal.load(self._session.id, _MAX_LOADED)
+        for key, answer in answers:
+            self._answers.put(key, decode_answer(answer))
+
+    async def once(self, key: str, digest: str, run: Callable[[], Awaitable[Any]]) -> Any:
+        """Run a request whose key is new and keep its JSON answer; else give the kept one.
+
+        Raises `ApiError` (422) where the key came with another body before. Errors are not kept.
+        """
+        name = answer_key(BACKEND, key)
+        lock = self._running.setdefault(name, asyncio.Lock())
+        try:
+            async with lock:
+                kept = self._answers.get(name)
+                if kept is None:
+                    kept = Answered(result=await run(), digest=digest)
+                    await self._keep(name, kept)
+                elif kept.digest != digest:
+                    raise ApiError(
+                        422, "invalid_request", "this Idempotency-Key came with another body before"
+                    )
+                return kept.result
+        finally:
+            self._running.pop(name, None)
+
+    async def _keep(self, name: bytes, answer: Answered) -> None:
+        assert self._session is not None
+        done: asyncio.Future[JournalError | None] = asyncio.get_running_loop().create_future()
+        batch = Batch(self._session, lambda error: done.done() or done.set_result(error))
+        batch.answers.append((self._session.id, name, now_ms() // 60_000, encode_answer(answer)))
+        self._journal.submit(batch)
+        if (error := await done) is not None:
+            raise ApiError(503, "busy", f"not taken: {error}")
+        self._answers.put(name, answer)

@@ -1,0 +1,116 @@
+"""The process itself on the control endpoint: health, metrics, the description of all routes, LiveKit's webhooks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+import structlog
+from aiohttp import web
+from prometheus_client import generate_latest
+
+from relay_bot.control.hall_api import NoParameters
+from relay_bot.control.operation import Call, Operation
+from relay_bot.hall.halls import Halls
+from relay_bot.journal.batch import Unavailable
+from relay_bot.journal.writer import Journal
+from relay_bot.livekit.webhooks import WebhookRefused, Webhooks
+from relay_bot.observe import metrics
+from relay_bot.wire.clock import iso, now_ms
+
+log = structlog.get_logger("control")
+
+_STALE_SECONDS: Final = 30.0
+
+
+class Health(msgspec.Struct, frozen=True):
+    """The process is alive."""
+
+    status: str
+    timestamp: str
+
+
+class Ready(msgspec.Struct, frozen=True):
+    """Whether the bot can do its work, part by part."""
+
+    status: str
+    database: str
+    livekit: str
+    halls: dict[str, int]
+
+
+class ProcessApi:
+    """Makes the operations on the process."""
+
+    def __init__(self, halls: Halls, journal: Journal, openapi: Callable[[], dict[str, Any]]) -> None:
+        self._halls = halls
+        self._journal = journal
+        self._openapi = openapi
+
+    def operations(self) -> list[Operation]:
+        """List the operations; none of them needs the token."""
+
+        def public(path: str, summary: str, answer: Any, run: Any) -> Operation:
+            return Operation("GET", path, "process", summary, NoParameters, answer, run, public=True)
+
+        return [
+            public("/health", "Tell that the process is alive", Health, self._health),
+            public("/ready", "Tell whether the bot can do its work", Ready, self._ready),
+            public("/metrics", "Metrics for Prometheus", str, self._metrics),
+            public("/openapi.json", "This description", dict[str, Any], self._describe),
+        ]
+
+    async def _health(self, call: Call) -> Any:
+        return Health("ok", iso(now_ms()))
+
+    async def _ready(self, call: Call) -> Any:
+        states: dict[str, int] = {}
+        for hall in self._halls.all():
+            states[hall.status] = states.get(hall.status, 0) + 1
+        try:
+            await self._journal.probe()
+            database = "ok"
+        except Unavailable as error:
+            database = str(error)
+        listed = self._halls.listed_at
+        fresh = listed is not None and time.monotonic() - listed < _STALE_SECONDS
+        ok = database == "ok" and fresh
+        body = Ready("ok" if ok else "not_ready", database, "ok" if fresh else "not answering", states)
+        return web.Response(
+            body=msgspec.json.encode(body), status=200 if ok else 503, content_type="application/json"
+        )
+
+    async def _metrics(self, call: Call) -> Any:
+        states = dict.fromkeys(("starting", "live", "away", "degraded"), 0)
+        for hall in self._halls.all():
+            states[hall.status] = states.get(hall.status, 0) + 1
+        for state, count in states.items():
+            metrics.HALLS.labels(state).set(count)
+        return web.Response(body=generate_latest(metrics.REGISTRY), content_type="text/plain")
+
+    async def _describe(self, call: Call) -> Any:
+        return self._openapi()
+
+
+def webhook_handler(webhooks: Webhooks, halls: Halls) -> Callable[[web.Request], Any]:
+    """Make the handler of `POST /livekit/webhook`: LiveKit's own signature is its authentication."""
+
+    async def handle(request: web.Request) -> web.Response:
+        body = await request.read()
+        try:
+            event = webhooks.receive(body, request.headers.get("Authorization", ""))
+        except WebhookRefused as error:
+            metrics.WEBHOOKS.labels("refused").inc()
+            log.warning("webhook.refused", error=str(error))
+            return web.json_response(
+                {"error": {"type": "unauthorized", "code": "unauthorized", "message": "not LiveKit's signature"}},
+                status=401,
+            )
+        metrics.WEBHOOKS.labels("taken" if event else "repeated").inc()
+        if event is not None and event.event in ("room_started", "participant_joined") and event.room.name:
+            halls.found(event.room.name, event.room.sid)
+        return web.json_response({"received": True})
+
+    return handle

@@ -1,0 +1,90 @@
+"""Does what is owed: one effect after the other, each until it succeeded or can never succeed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import msgspec
+import structlog
+
+from relay_bot.hall.core import Owed
+from relay_bot.hall.pauses import pause
+from relay_bot.hall.services import EffectFailed, Services
+from relay_bot.observe import metrics
+
+log = structlog.get_logger("effects")
+
+Debt = tuple[str, str, Owed]
+
+
+class DebtSettled(msgspec.Struct, frozen=True):
+    """A note to the hall: this was done, or given up for the reason `error`."""
+
+    plugin: str
+    key: str
+    owed: Owed
+    error: str | None
+
+
+class Debtor:
+    """Performs a hall's owed effects. The journal's list is the truth; this only works it off."""
+
+    def __init__(self, hall: str, services: Services, settled: Callable[[DebtSettled], None]) -> None:
+        self._hall = hall
+        self._services = services
+        self._settled = settled
+        self._debts: dict[tuple[str, str], Owed] = {}
+        self._failures: dict[tuple[str, str], tuple[int, float]] = {}
+        self._reported: set[int] = set()
+        self._wake = asyncio.Event()
+
+    def owe(self, debts: list[Debt]) -> None:
+        """Say what is owed now (all of it): only what is durable may be named here."""
+        self._debts = {
+            (plugin, key): owed for plugin, key, owed in debts if owed.seq not in self._reported
+        }
+        self._failures = {key: value for key, value in self._failures.items() if key in self._debts}
+        self._reported &= {owed.seq for _, _, owed in debts}
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        while True:
+            self._wake.clear()
+            wait = await self._work()
+            try:
+                async with asyncio.timeout(wait):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+
+    async def _work(self) -> float | None:
+        """Try each debt whose time has come; gives the seconds until the next one's."""
+        soonest: float | None = None
+        for name, owed in list(self._debts.items()):
+            failures, not_before = self._failures.get(name, (0, 0.0))
+            wait = not_before - time.monotonic()
+            if wait <= 0:
+                wait = await self._try(name, owed, failures)
+            if wait > 0:
+                soonest = wait if soonest is None else min(soonest, wait)
+        return soonest
+
+    async def _try(self, name: tuple[str, str], owed: Owed, failures: int) -> float:
+        kind = type(owed.effect).__name__
+        try:
+            error = await self._services.rooms.perform(self._hall, owed.effect)
+        except EffectFailed as failure:
+            metrics.EFFECTS.labels(kind, "retried").inc()
+            wait = pause(failures + 1)
+            self._failures[name] = (failures + 1, time.monotonic() + wait)
+            log.warning("effect.retried", hall=self._hall, effect=kind, error=str(failure))
+            return wait
+        metrics.EFFECTS.labels(kind, "done" if error is None else "given_up").inc()
+        if self._debts.get(name) is owed:
+            del self._debts[name]
+        self._reported.add(owed.seq)
+        self._settled(DebtSettled(*name, owed, error))
+        return 0.0

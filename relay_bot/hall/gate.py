@@ -1,0 +1,228 @@
+"""The gate: nothing behind it sees a byte whose sender is not known.
+
+It reads packets, finds out who sent them, holds those of whom that is not known yet, and refuses what is
+too fast, muted or malformed. What passes is a `Message`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from relay_bot.hall.hold import FRESH_SECONDS, Hold
+from relay_bot.hall.limits import Limiter
+from relay_bot.hall.message import Message, PacketWaiter, RpcWaiter, Waiter, answer_key, refused
+from relay_bot.hall.outbox import AckGroups, Packet
+from relay_bot.hall.roster import HallRoster
+from relay_bot.link import Frame, Presence
+from relay_bot.observe import metrics
+from relay_bot.plugin import Participant, Role, Sender
+from relay_bot.settings import GateSettings
+from relay_bot.wire import dialects
+from relay_bot.wire.dialects import livekit_chat
+from relay_bot.wire.envelope import MAX_ENVELOPE_BYTES, MAX_ID_CHARS, decode_envelope
+from relay_bot.wire.refusal import Refuse
+
+_MAX_LOOKED: Final = 5_000
+
+
+class Read(msgspec.Struct, frozen=True, gc=False):
+    """A frame that has been read: what it says, whoever sent it."""
+
+    frame: Frame
+    kind: str
+    payload: msgspec.Raw
+    message_id: str | None
+    claimed: str | None
+    dialect: str = ""
+
+
+class Gate:
+    """The gate of one hall."""
+
+    def __init__(self, settings: GateSettings, enabled_dialects: frozenset[str], roster: HallRoster) -> None:
+        self._roster = roster
+        self._limiter = Limiter(settings)
+        self._dialects = enabled_dialects
+        self._senders: dict[str, Sender] = {}
+        self._looked: dict[str, Participant] = {}
+        self.nameless: Hold[Read] = Hold(settings.hold_seconds)
+        self.strangers: Hold[Read] = Hold(settings.hold_seconds)
+        self.heard_dialects: set[str] = set()
+        self.refusals: list[Packet] = []
+
+    # -- reading --------------------------------------------------------------------------------------
+
+    def read(self, frame: Frame) -> Read | None:
+        """Read a frame; a refused one is answered here and gives `None`."""
+        metrics.MESSAGES.labels(frame.door).inc()
+        try:
+            return self._read(frame)
+        except Refuse as refusal:
+            self.refuse(frame, refusal, self.id_of(frame))
+            return None
+
+    def _read(self, frame: Frame) -> Read:
+        if frame.door == "chat":
+            if len(frame.data) > MAX_ENVELOPE_BYTES:
+                raise Refuse("too_large", f"a chat message has at most {MAX_ENVELOPE_BYTES} bytes")
+            return _spoken(frame, livekit_chat.read_stream(frame.data.decode(), frame.stream_id))
+        try:
+            envelope = decode_envelope(frame.data)
+        except Refuse as refusal:
+            if refusal.code != "malformed" or frame.door == "rpc":
+                raise
+            spoken = dialects.recognise(frame.data, frame.topic, self._dialects)
+            if spoken is None:
+                raise
+            return _spoken(frame, spoken)
+        return Read(frame, envelope.type, envelope.payload, envelope.id, envelope.sender_id)
+
+    # -- who sent it ------------------------------------------------------------------------------------
+
+    def identify(self, read: Read, now: float) -> Sender | None:
+        """Find the sender; `None` where the message is held, or refused."""
+        frame = read.frame
+        if frame.sender:
+            sender = self.sender(frame.sender)
+            if sender is None and not self.strangers.add(frame.sender, read, now):
+                self._refuse_read(read, Refuse("busy", "too many are joining; send again", retry_after_ms=2000))
+            return sender
+        if not read.claimed:
+            metrics.REFUSED.labels("sender_unknown").inc()
+            return None
+        known_for = self._roster.known_for(read.claimed, frame.stamp)
+        if known_for is None:
+            if not self.nameless.add(read.claimed, read, now):
+                metrics.REFUSED.labels("sender_unknown").inc()
+            return None
+        if known_for <= FRESH_SECONDS:
+            return self.inferred(read.claimed)
+        self.refuse_claim(read, now)
+        return None
+
+    def sender(self, identity: str) -> Sender | None:
+        """Give a certain sender with their role; `None` while the roster doesn't have them."""
+        found = self._senders.get(identity)
+        if found is None:
+            person = self._roster.anyone(identity) or self._looked.get(identity)
+            if person is None:
+                return None
+            found = self._senders[identity] = Sender(identity, person.name, person.role)
+        return found
+
+    def inferred(self, identity: str) -> Sender:
+        """Give a sender known by their claim alone: never more than a viewer."""
+        metrics.INFERRED.inc()
+        person = self._roster.get(identity)
+        return Sender(identity, person.name if person else "", Role.VIEWER, inferred=True)
+
+    def refuse_claim(self, read: Read, now: float) -> None:
+        """Refuse a message whose claimed sender can't have been the one. They hear it, in case they were."""
+        metrics.REFUSED.labels("sender_unknown").inc()
+        claimed = read.claimed
+        if claimed and self._roster.get(claimed) and self._limiter.may_hear(f"\0claimed {claimed}", now):
+            refusal = Refuse("sender_unknown", "the sender can't be told yet; send again with the same id")
+            self._answer(PacketWaiter(claimed, read.message_id, bool(read.dialect)), refusal)
+
+    def forget(self, identity: str) -> None:
+        """Forget what was read of a participant: it changed, or they left."""
+        self._senders.pop(identity, None)
+        self._looked.pop(identity, None)
+
+    def looked(self, presences: list[Presence], role_of: dict[str, Role]) -> list[str]:
+        """Learn from the server API of participants that the link doesn't know yet; gives whom it knows now."""
+        if len(self._looked) > _MAX_LOOKED:
+            self._looked.clear()
+        waiting = set(self.strangers.identities())
+        for presence in presences:
+            if presence.identity in waiting:
+                role = role_of[presence.identity]
+                self._looked[presence.identity] = Participant(presence.identity, presence.name, role)
+        return [identity for identity in waiting if identity in self._looked]
+
+    def unlisted(self, identity: str) -> Sender:
+        """Give a certain sender of whom nothing else could be learned."""
+        return Sender(identity, "", Role.VIEWER)
+
+    # -- admission --------------------------------------------------------------------------------------
+
+    def admit(self, read: Read, sender: Sender, now: float) -> Message | None:
+        """Make the message, if its sender has not been too fast; a refused one is answered here."""
+        wait = self._limiter.wait(sender.identity, read.kind, now)
+        if wait > 0:
+            milliseconds = int(wait * 1000) + 1
+            self._refuse_read(
+                read,
+                Refuse(
+                    "rate_limited", f"too fast: wait {milliseconds} ms", retry_after_ms=milliseconds
+                ),
+                sender.identity,
+            )
+            return None
+        if read.dialect in dialects.DIALECTS:
+            self.heard_dialects.add(read.dialect)
+        key = None
+        if read.message_id is not None:
+            # A forger's inferred message must not pass for the certain one that comes with the same id.
+            extra = bytes(read.payload) if sender.inferred else b""
+            key = answer_key(sender.identity, read.message_id, extra)
+        return Message(
+            read.kind,
+            read.payload,
+            sender,
+            _waiter(read, sender.identity),
+            stamp=read.frame.stamp,
+            message_id=read.message_id,
+            key=key,
+            private=read.frame.door == "rpc",
+        )
+
+    # -- refusing ----------------------------------------------------------------------------------------
+
+    def _refuse_read(self, read: Read, refusal: Refuse, identity: str = "") -> None:
+        metrics.REFUSED.labels(refusal.code).inc()
+        identity = identity or read.frame.sender
+        if read.frame.reply is not None or self._limiter.may_hear(identity, read.frame.stamp):
+            self._answer(_waiter(read, identity), refusal)
+
+    def id_of(self, frame: Frame) -> str | None:
+        """Find the id of a packet that is not taken, so that its sender knows which one was refused."""
+        if len(frame.data) > MAX_ENVELOPE_BYTES * 5:
+            return None
+        try:
+            found = msgspec.json.decode(frame.data, type=_IdAlone).id
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        return found if found is not None and 0 < len(found) <= MAX_ID_CHARS else None
+
+    def refuse(self, frame: Frame, refusal: Refuse, message_id: str | None) -> None:
+        """Refuse a frame that was not read (malformed, or no room for it)."""
+        metrics.REFUSED.labels(refusal.code).inc()
+        if frame.reply is not None:
+            self._answer(RpcWaiter(frame.reply, message_id), refusal)
+        elif frame.sender and self._limiter.may_hear(frame.sender, frame.stamp):
+            self._answer(PacketWaiter(frame.sender, message_id), refusal)
+
+    def _answer(self, waiter: Waiter, refusal: Refuse) -> None:
+        """Tell a refusal that changed nothing: it waits for no commit."""
+        groups = AckGroups()
+        waiter.answer(refused(refusal), groups)
+        self.refusals += groups.packets
+
+
+def _spoken(frame: Frame, spoken: dialects.Spoken) -> Read:
+    message_id = spoken.id if spoken.id and len(spoken.id) <= MAX_ID_CHARS else None
+    payload = msgspec.Raw(msgspec.json.encode(spoken.payload))
+    return Read(frame, spoken.kind, payload, message_id, spoken.claimed, spoken.dialect)
+
+
+def _waiter(read: Read, identity: str) -> Waiter:
+    if read.frame.reply is not None:
+        return RpcWaiter(read.frame.reply, read.message_id)
+    return PacketWaiter(identity, read.message_id, bool(read.dialect))
+
+
+class _IdAlone(msgspec.Struct, frozen=True):
+    id: str | None = None

@@ -1,0 +1,57 @@
+"""`hall_state`: all that somebody who has just come needs to know, in one envelope."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from relay_bot.hall.session import Session
+from relay_bot.plugin import HallView, Participant
+from relay_bot.wire.envelope import MAX_ENVELOPE_BYTES
+
+log = structlog.get_logger("hall")
+
+_ROOM: Final = MAX_ENVELOPE_BYTES - 500
+
+
+def hall_state(session: Session, hall: HallView, participant: Participant) -> dict[str, Any]:
+    """Put the plugins' parts together for one participant.
+
+    Where they are too much for an envelope, the oldest entries of the longest list are left out, and
+    `truncated` names it.
+    """
+    state: dict[str, Any] = {
+        "hall_id": hall.name,
+        "seq": session.seq,
+        "bot_identity": hall.bot_identity,
+        "role": participant.role.label,
+    }
+    for name, plugin in session.plugins.items():
+        try:
+            state |= plugin.hall_state(participant)
+        except Exception:
+            log.exception("plugin.failed", hall=hall.name, plugin=name)
+    return _fitted(state)
+
+
+def _fitted(state: dict[str, Any]) -> dict[str, Any]:
+    sizes = {key: len(msgspec.json.encode(value)) for key, value in state.items()}
+    excess = sum(sizes.values()) + sum(map(len, sizes)) + 4 * len(sizes) - _ROOM
+    cut: list[str] = []
+    while excess > 0:
+        lists = {key: sizes[key] for key, value in state.items() if isinstance(value, list) and value}
+        if not lists:
+            break
+        longest = max(lists, key=lambda key: lists[key])
+        first, *rest = state[longest]
+        gone = len(msgspec.json.encode(first)) + 1
+        state[longest] = rest
+        sizes[longest] -= gone
+        excess -= gone
+        if longest not in cut:
+            cut.append(longest)
+    if cut:
+        state["truncated"] = cut
+    return state

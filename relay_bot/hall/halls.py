@@ -1,0 +1,164 @@
+"""The set of halls: finds rooms, gives each its hall, and lets none of them disturb another."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from fnmatch import fnmatchcase
+from typing import Final
+
+import structlog
+
+from relay_bot.hall.hall import Ending, Hall
+from relay_bot.hall.pauses import pause
+from relay_bot.hall.services import EffectFailed, Services
+from relay_bot.observe import metrics
+
+log = structlog.get_logger("halls")
+
+_STOOD_BACK_SECONDS: Final = 15.0
+"""How long to leave a hall alone after another bot took it; then it is taken only if that one is gone."""
+_ENDED_SECONDS: Final = 60.0
+"""How long a room's listing may be stale: joining a room that has closed would make it anew."""
+_STOP_SECONDS: Final = 8.0
+_MAX_REMEMBERED: Final = 10_000
+
+
+class Halls:
+    """All halls of this process, by name."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._halls: dict[str, Hall] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._ended: dict[str, float] = {}
+        self._not_before: dict[str, tuple[float, int]] = {}
+        self._stood_back: set[str] = set()
+        self._stopping = False
+        self._wake = asyncio.Event()
+        self.listed_at: float | None = None
+        """When LiveKit last told its rooms (monotonic seconds); `None` = never yet."""
+
+    def get(self, name: str) -> Hall | None:
+        """Find a hall."""
+        return self._halls.get(name)
+
+    def all(self) -> list[Hall]:
+        """List the halls by name."""
+        return [self._halls[name] for name in sorted(self._halls)]
+
+    def wants(self, name: str) -> bool:
+        """Tell whether the configuration lets the bot into a room."""
+        halls = self._services.settings.halls
+        included = any(fnmatchcase(name, pattern) for pattern in halls.include)
+        return included and not any(fnmatchcase(name, pattern) for pattern in halls.exclude)
+
+    def update(self, services: Services) -> None:
+        """Take new settings: halls found from now on have them."""
+        self._services = services
+        self._wake.set()
+
+    # -- finding -------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Ask LiveKit for its rooms every few seconds until cancelled."""
+        while not self._stopping:
+            self._wake.clear()
+            await self.reconcile()
+            try:
+                async with asyncio.timeout(self._services.settings.halls.reconcile_seconds):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+
+    async def reconcile(self) -> None:
+        """Begin the halls of rooms that have none yet."""
+        try:
+            rooms = await self._services.rooms.list_rooms()
+        except EffectFailed as error:
+            log.warning("halls.list_failed", error=str(error))
+            return
+        self.listed_at = time.monotonic()
+        for name, sid in rooms:
+            self.found(name, sid)
+
+    def found(self, name: str, sid: str) -> None:
+        """Hear of a room, from its listing or a webhook; the first to tell begins the hall."""
+        if self._stopping or not self.wants(name) or self._is_over(sid):
+            return
+        hall = self._halls.get(name)
+        if hall is not None:
+            hall.room_is(sid)
+            return
+        not_before, _ = self._not_before.get(name, (0.0, 0))
+        if time.monotonic() < not_before:
+            return
+        if len(self._halls) >= self._services.settings.halls.max_halls:
+            metrics.DROPPED.labels("halls").inc()
+            log.warning("halls.full", hall=name, max_halls=self._services.settings.halls.max_halls)
+            return
+        hall = self._halls[name] = Hall(name, sid, self._services)
+        self._tasks[name] = asyncio.create_task(self._serve(hall), name=f"hall {name}")
+
+    def _is_over(self, sid: str) -> bool:
+        ended = self._ended.get(sid)
+        return ended is not None and time.monotonic() - ended < _ENDED_SECONDS
+
+    # -- serving ----------------------------------------------------------------------------------------
+
+    async def _serve(self, hall: Hall) -> None:
+        """Run one hall to its end; its failure is its own."""
+        log.info("hall.found", hall=hall.name, room_sid=hall.room_sid)
+        ending: Ending | None = None
+        try:
+            ending = Ending.STOOD_BACK if await self._still_taken(hall.name) else await hall.run()
+        except Exception:
+            log.exception("hall.failed", hall=hall.name)
+            metrics.HALL_RESTARTS.labels("failure").inc()
+        finally:
+            del self._halls[hall.name]
+            del self._tasks[hall.name]
+            self._remember(hall, ending)
+            log.info("hall.over", hall=hall.name, ending=ending.value if ending else "failed")
+
+    async def _still_taken(self, name: str) -> bool:
+        """Tell whether the bot to which we stood back is still in the room."""
+        if name not in self._stood_back:
+            return False
+        try:
+            presences = await self._services.rooms.presences(name)
+        except EffectFailed:
+            return True
+        own = self._services.settings.bot.identity
+        if any(presence.identity == own for presence in presences):
+            return True
+        self._stood_back.discard(name)
+        return False
+
+    def _remember(self, hall: Hall, ending: Ending | None) -> None:
+        now = time.monotonic()
+        for kept in (self._ended, self._not_before):
+            if len(kept) > _MAX_REMEMBERED:
+                kept.clear()
+        if ending is Ending.ENDED:
+            self._ended[hall.room_sid] = now
+        elif ending is Ending.STOOD_BACK:
+            self._stood_back.add(hall.name)
+            self._not_before[hall.name] = (now + _STOOD_BACK_SECONDS + pause(3), 0)
+        elif ending is None:
+            failures = self._not_before.get(hall.name, (0.0, 0))[1] + 1
+            self._not_before[hall.name] = (now + pause(failures), failures)
+
+    async def stop(self) -> None:
+        """Let every hall decide what has arrived, commit and leave; stragglers are named and cancelled."""
+        self._stopping = True
+        self._wake.set()
+        tasks = list(self._tasks.values())
+        for hall in self.all():
+            hall.stop()
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=_STOP_SECONDS)
+            for task in late:
+                log.warning("halls.straggler", task=task.get_name())
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)

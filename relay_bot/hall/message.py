@@ -1,0 +1,176 @@
+"""What goes through a hall: messages of participants and backends, each knowing how it is answered."""
+
+from __future__ import annotations
+
+import asyncio
+from hashlib import blake2b
+from typing import Any, Protocol
+
+import msgspec
+
+from relay_bot.plugin import Route, Sender
+from relay_bot.wire.refusal import Refuse
+
+
+class Answered(msgspec.Struct, frozen=True, gc=False):
+    """What was answered to a message: kept, so that the same message again gets the same answer.
+
+    Neither `result` nor `error`: a plain ack. `digest` guards an HTTP idempotency key: it is a hash of the body.
+    """
+
+    result: Any = None
+    error: dict[str, Any] | None = None
+    digest: str = ""
+
+
+ACKED = Answered()
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Answered)
+_ACKED_BYTES = b""
+
+
+def encode_answer(answer: Answered) -> bytes:
+    """Encode an answer for the journal; a plain ack is empty."""
+    return _ACKED_BYTES if answer is ACKED else _encoder.encode(answer)
+
+
+def decode_answer(data: bytes) -> Answered:
+    """Read an answer from the journal."""
+    return ACKED if not data else _decoder.decode(data)
+
+
+class Waiter(Protocol):
+    """Someone who waits for the answer to a message."""
+
+    def answer(self, answer: Answered, outlet: Outlet) -> None:
+        """Pass the answer on; called once, after the commit."""
+        ...
+
+
+class Outlet(Protocol):
+    """Where answers to data packets go, gathered for each commit."""
+
+    def ack(self, identity: str, message_id: str, result: Any) -> None:
+        """Tell a participant that their message was taken."""
+        ...
+
+    def error(self, identity: str, payload: dict[str, Any]) -> None:
+        """Tell a participant that their message was refused."""
+        ...
+
+
+class PacketWaiter(msgspec.Struct, frozen=True, gc=False):
+    """A participant who sent a data packet; without an id, only errors are told."""
+
+    identity: str
+    message_id: str | None
+    silent: bool = False
+    """A dialect's message: its clients know no answers."""
+
+    def answer(self, answer: Answered, outlet: Outlet) -> None:
+        if self.silent:
+            return
+        if answer.error is not None:
+            outlet.error(self.identity, {**answer.error, "id": self.message_id})
+        elif self.message_id is not None:
+            outlet.ack(self.identity, self.message_id, answer.result)
+
+
+class RpcWaiter:
+    """A participant who made an RPC."""
+
+    __slots__ = ("_message_id", "_reply")
+
+    def __init__(self, reply: Any, message_id: str | None) -> None:
+        self._reply = reply
+        self._message_id = message_id
+
+    def answer(self, answer: Answered, outlet: Outlet) -> None:
+        if answer.error is not None:
+            payload = {**answer.error, "id": self._message_id}
+            self._reply.fail(str(payload.get("message", "")), msgspec.json.encode(payload))
+            return
+        ack: dict[str, Any] = {"ids": [] if self._message_id is None else [self._message_id]}
+        if answer.result is not None:
+            ack["result"] = answer.result
+        self._reply.ok(msgspec.json.encode(ack))
+
+
+class FutureWaiter:
+    """A request on the control endpoint."""
+
+    __slots__ = ("future",)
+
+    def __init__(self) -> None:
+        self.future: asyncio.Future[Answered] = asyncio.get_running_loop().create_future()
+
+    def answer(self, answer: Answered, outlet: Outlet) -> None:
+        if not self.future.done():
+            self.future.set_result(answer)
+
+
+class Message:
+    """One message on its way through a hall, past the gate. `payload` is JSON text, not yet decoded."""
+
+    __slots__ = ("audience", "key", "kind", "message_id", "payload", "private", "sender", "stamp", "waiter")
+
+    def __init__(
+        self,
+        kind: str,
+        payload: msgspec.Raw,
+        sender: Sender,
+        waiter: Waiter,
+        *,
+        stamp: float,
+        message_id: str | None = None,
+        key: bytes | None = None,
+        audience: tuple[str, ...] | None = None,
+        private: bool = False,
+    ) -> None:
+        self.kind = kind
+        self.payload = payload
+        self.sender = sender
+        self.waiter = waiter
+        self.stamp = stamp
+        self.message_id = message_id
+        self.key = key
+        self.audience = audience
+        self.private = private
+
+
+class BackendMessage(msgspec.Struct, frozen=True):
+    """An interaction from a backend: the envelope's parts, and in whose name it speaks (or its own)."""
+
+    kind: str
+    payload: msgspec.Raw
+    sender_id: str | None
+    audience: tuple[str, ...] | None
+    waiter: FutureWaiter
+    key: bytes | None
+    digest: str
+    stamp: float
+
+
+class RouteCall(msgspec.Struct, frozen=True):
+    """A request on one of a plugin's routes."""
+
+    plugin: str
+    route: Route
+    request: Any
+    waiter: FutureWaiter
+    key: bytes | None
+    digest: str
+    stamp: float
+
+
+def refused(refusal: Refuse) -> Answered:
+    """Make the answer for a refusal; the id is put in where it is told."""
+    return Answered(error=refusal.payload(None))
+
+
+def answer_key(sender: str, message_id: str, extra: bytes = b"") -> bytes:
+    """Hash a sender and their message's id: what duplicates are found by."""
+    return blake2b(
+        sender.encode() + b"\0" + message_id.encode() + b"\0" + extra, digest_size=16
+    ).digest()
+

@@ -1,0 +1,145 @@
+"""Finds and loads plugins: the built-in ones, a user's folders, and installed packages' entry points."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.machinery
+import importlib.util
+import inspect
+import sys
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from relay_bot.hall.core import NAMESPACE
+from relay_bot.hall.session import Loaded
+from relay_bot.plugin import Plugin, PluginSpec, describe
+from relay_bot.settings import SettingsError, check
+
+log = structlog.get_logger("plugins")
+
+ENTRY_POINTS: Final = "relay_bot.plugins"
+_OWN_KEYS: Final = {"enabled", "required"}
+
+
+class _Switches(msgspec.Struct, frozen=True):
+    """What every plugin's settings have beside its own."""
+
+    enabled: bool = True
+    required: bool = False
+
+
+class PluginsError(Exception):
+    """A required plugin did not load, or the plugins' settings can't be used."""
+
+
+def builtin_folder() -> Path:
+    """Give the folder of the built-in plugins: inside the package in a wheel, beside it in a checkout."""
+    package = Path(__file__).parent.parent
+    bundled = package / "_bundled" / "plugins"
+    return bundled if bundled.is_dir() else package.parent / "plugins"
+
+
+def load_plugins(configured: dict[str, Any], base: Path) -> dict[str, Loaded]:
+    """Load what is enabled, by name. A plugin that doesn't load is named in the log and left out.
+
+    `configured` is the `plugins` section; relative folders of `plugins.path` start at `base`. Raises
+    `PluginsError` for a required plugin that doesn't load and for settings that name no plugin.
+    """
+    sources = _sources(configured, base)
+    strangers = sorted(set(configured) - set(sources) - {"path"})
+    if strangers:
+        raise PluginsError(
+            f"plugins.{strangers[0]}: there is no such plugin; there are {', '.join(sorted(sources))}"
+        )
+    loaded: dict[str, Loaded] = {}
+    kinds: dict[str, str] = {}
+    for name, source in sources.items():
+        raw = configured.get(name) or {}
+        switches: _Switches = check(
+            {key: value for key, value in raw.items() if key in _OWN_KEYS}, _Switches, f"plugins.{name}"
+        )
+        if not switches.enabled:
+            continue
+        try:
+            spec = _load(name, source)
+            _no_clash(spec, kinds)
+        except Exception as error:
+            if switches.required:
+                raise PluginsError(f"plugins.{name}: did not load: {error}") from error
+            log.exception("plugin.not_loaded", plugin=name, error=str(error))
+            continue
+        own = {key: value for key, value in raw.items() if key not in _OWN_KEYS}
+        loaded[name] = Loaded(spec, check(own, spec.settings_type, f"plugins.{name}"))
+        kinds |= dict.fromkeys(spec.handlers, name)
+    return loaded
+
+
+def _no_clash(spec: PluginSpec, kinds: dict[str, str]) -> None:
+    for kind in spec.handlers:
+        if kind in kinds:
+            raise TypeError(f"messages of type {kind} are handled by the plugin {kinds[kind]} already")
+
+
+Source = Path | EntryPoint
+
+
+def _sources(configured: dict[str, Any], base: Path) -> dict[str, Source]:
+    """Find every plugin there is; one of the user's own replaces a built-in one of the same name."""
+    sources: dict[str, Source] = dict(_folder(builtin_folder()))
+    for entry in entry_points(group=ENTRY_POINTS):
+        sources[entry.name] = entry
+    paths = configured.get("path") or []
+    if isinstance(paths, str):
+        paths = [paths]
+    if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):  # type: ignore[reportUnknownVariableType]
+        raise SettingsError("plugins.path: expected a list of folders")
+    for path in paths:  # type: ignore[reportUnknownVariableType]
+        folder = (base / str(path)).expanduser()  # type: ignore[reportUnknownArgumentType]
+        if not folder.is_dir():
+            raise SettingsError(f"plugins.path: {path} is not a folder")
+        sources |= _folder(folder)
+    sources.pop(NAMESPACE, None)
+    return sources
+
+
+def _folder(folder: Path) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for entry in sorted(folder.iterdir()):
+        if entry.name.startswith(("_", ".")):
+            continue
+        if entry.is_dir() and (entry / "__init__.py").is_file():
+            found[entry.name] = entry
+        elif entry.suffix == ".py":
+            found[entry.stem] = entry
+    return found
+
+
+def _load(name: str, source: Source) -> PluginSpec:
+    module = source.load() if isinstance(source, EntryPoint) else _import(name, source)
+    if inspect.isclass(module):
+        return describe(name, module)
+    classes = [
+        value for value in vars(module).values()
+        if inspect.isclass(value) and issubclass(value, Plugin) and value is not Plugin
+        and value.__module__.startswith(module.__name__)
+    ]  # fmt: skip
+    if len(classes) != 1:
+        raise TypeError(f"expected one Plugin class in {source}, found {len(classes)}")
+    return describe(name, classes[0])
+
+
+def _import(name: str, path: Path) -> ModuleType:
+    """Import a plugin from its folder. Every folder of plugins is a package: the built-in one `plugins`."""
+    builtin = path.parent == builtin_folder()
+    package = "plugins" if builtin else f"relay_bot_user_plugins_{abs(hash(str(path.parent.resolve())))}"
+    if package not in sys.modules:
+        parent = ModuleType(package)
+        parent.__path__ = [str(path.parent)]
+        sys.modules[package] = parent
+    importlib.invalidate_caches()
+    return importlib.import_module(f"{package}.{name}")

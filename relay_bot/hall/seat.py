@@ -1,0 +1,92 @@
+"""Keeps the bot in its room: joins, joins again after a lost connection, and knows when not to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import msgspec
+import structlog
+
+from relay_bot.hall.mailbox import Mailbox
+from relay_bot.hall.pauses import pause
+from relay_bot.hall.services import EffectFailed, Services
+from relay_bot.link import Arrival, LinkError, Lost, Reason, Seat
+from relay_bot.observe import metrics
+
+log = structlog.get_logger("seat")
+
+
+class Seated(msgspec.Struct, frozen=True):
+    """The bot is in the room; all who were there have arrived before this."""
+
+    seat: Seat
+
+
+class Unseated(msgspec.Struct, frozen=True):
+    """The bot is not in the room any more and will not try again; `reason` says why."""
+
+    reason: Reason
+
+
+class SeatKeeper:
+    """Holds the seat of one hall. `run` puts `Seated`, `Lost` and at last `Unseated` into the mailbox."""
+
+    def __init__(self, hall: str, services: Services, mailbox: Mailbox) -> None:
+        self._hall = hall
+        self._services = services
+        self._mailbox = mailbox
+        self._lost: asyncio.Future[Lost] | None = None
+        self.seat: Seat | None = None
+
+    def arrive(self, arrivals: Sequence[Arrival]) -> None:
+        """Pass the link's arrivals on, and hear when the seat is lost."""
+        self._mailbox.arrive(arrivals)
+        for arrival in arrivals:
+            if isinstance(arrival, Lost) and self._lost is not None and not self._lost.done():
+                self._lost.set_result(arrival)
+
+    async def run(self) -> None:
+        """Keep the seat until there is a reason not to."""
+        failures = 0
+        while True:
+            self._lost = asyncio.get_running_loop().create_future()
+            try:
+                self.seat = await self._services.link.join(
+                    self._services.settings.livekit.url, self._services.rooms.bot_token(self._hall), self
+                )
+            except LinkError as error:
+                metrics.JOINS.labels("failed").inc()
+                log.warning("hall.join_failed", hall=self._hall, error=str(error))
+                failures += 1
+            else:
+                metrics.JOINS.labels("joined").inc()
+                failures = 0
+                self._mailbox.put(Seated(self.seat))
+                lost = await self._lost
+                self.seat = None
+                log.info("hall.seat_lost", hall=self._hall, reason=lost.reason.value, detail=lost.detail)
+                if lost.reason is not Reason.NETWORK:
+                    self._mailbox.put(Unseated(lost.reason))
+                    return
+            await asyncio.sleep(pause(failures))
+            if not await self._room_exists():
+                self._mailbox.put(Unseated(Reason.NETWORK))
+                return
+
+    async def leave(self) -> None:
+        """Give the seat up."""
+        if self.seat is not None:
+            seat, self.seat = self.seat, None
+            await seat.leave()
+
+    async def _room_exists(self) -> bool:
+        """Wait until LiveKit says whether the room is there: joining a room that is not would make one."""
+        failures = 0
+        while True:
+            try:
+                return await self._services.rooms.exists(self._hall)
+            except EffectFailed:
+                failures += 1
+                await asyncio.sleep(pause(failures))
+

@@ -1,0 +1,160 @@
+"""A hall session in memory: what its journal says, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from relay_bot.hall import core
+from relay_bot.hall.message import Answered, decode_answer
+from relay_bot.journal.batch import EventRow, SessionInfo, SnapshotRow
+from relay_bot.journal.events import Event, EventTable, State
+from relay_bot.journal.writer import Journal
+from relay_bot.plugin import HallView, Plugin, PluginSpec
+
+log = structlog.get_logger("session")
+
+_MAX_ANSWERS: Final = 200_000
+_ROWS_A_READ: Final = 5_000
+SNAPSHOT_EVERY: Final = 20_000
+"""Events after which a session's states are put into the journal, so that a restart replays no more."""
+
+
+class AnswerMemory:
+    """The newest answers by their key, as many as the bound allows; the oldest go first."""
+
+    def __init__(self) -> None:
+        self._answers: OrderedDict[bytes, Answered] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._answers)
+
+    def get(self, key: bytes) -> Answered | None:
+        """Find what was answered to the message with this key."""
+        return self._answers.get(key)
+
+    def put(self, key: bytes, answer: Answered) -> None:
+        """Remember an answer."""
+        self._answers[key] = answer
+        if len(self._answers) > _MAX_ANSWERS:
+            self._answers.popitem(last=False)
+
+
+class Loaded(msgspec.Struct, frozen=True):
+    """A plugin as the host has loaded it, with its settings."""
+
+    spec: PluginSpec
+    settings: msgspec.Struct
+
+
+class Session:
+    """The plugins of one hall session with their states, and the core's."""
+
+    def __init__(self, info: SessionInfo, loaded: Mapping[str, Loaded], view: HallView) -> None:
+        self.info = info
+        self.seq = 0
+        self.core = core.CoreState()
+        self.answers = AnswerMemory()
+        self.plugins: dict[str, Plugin[Any, Any]] = {
+            name: each.spec.create(each.settings, view) for name, each in loaded.items()
+        }
+        self._tables: dict[str, EventTable[Any]] = {name: each.spec.events for name, each in loaded.items()}
+        self._tables[core.NAMESPACE] = core.TABLE
+        self._snapshot_seq = 0
+
+    # -- recording ----------------------------------------------------------------------------------
+
+    def record(self, namespace: str, event: Event, at: int) -> EventRow:
+        """Apply an event at once; gives the row that the journal is to keep."""
+        table = self._tables[namespace]
+        table.apply(self._state(namespace), event)
+        self.seq += 1
+        kind, body = table.encode(event)
+        return (self.info.id, self.seq, at, kind, body)
+
+    def _state(self, namespace: str) -> State:
+        return self.core if namespace == core.NAMESPACE else self.plugins[namespace].state
+
+    def _set_state(self, namespace: str, state: State) -> None:
+        if namespace == core.NAMESPACE:
+            assert isinstance(state, core.CoreState)
+            self.core = state
+        else:
+            self.plugins[namespace].state = state
+
+    # -- snapshots ------------------------------------------------------------------------------------
+
+    def snapshots_due(self) -> list[SnapshotRow]:
+        """Give snapshots of every state, if enough has happened since the last ones."""
+        return self.take_snapshots() if self.seq - self._snapshot_seq >= SNAPSHOT_EVERY else []
+
+    def take_snapshots(self) -> list[SnapshotRow]:
+        """Give snapshots of every state as it is now."""
+        self._snapshot_seq = self.seq
+        return [
+            (self.info.id, name, self.seq, self._version(name), table.snapshot(self._state(name)))
+            for name, table in self._tables.items()
+        ]
+
+    def _version(self, namespace: str) -> int:
+        return 1 if namespace == core.NAMESPACE else self.plugins[namespace].state_version
+
+    def fingerprints(self) -> dict[str, bytes]:
+        """Encode every state: two sessions with equal states give equal bytes."""
+        return {name: table.fingerprint(self._state(name)) for name, table in self._tables.items()}
+
+    # -- replay ---------------------------------------------------------------------------------------
+
+    async def replay(self, journal: Journal) -> None:
+        """Bring an empty session to what the journal says; raises `Unavailable`, or what a plugin raises."""
+        snapshots, answers = await journal.load(self.info.id, _MAX_ANSWERS)
+        for key, answer in answers:
+            self.answers.put(key, decode_answer(answer))
+        reached = self._restore(snapshots)
+        after = min(reached.values())
+        strangers: set[str] = set()
+        while rows := await journal.read_events(self.info.id, after, _ROWS_A_READ):
+            for row in rows:
+                self.replay_row(row, reached, strangers)
+            after = rows[-1][1]
+            await asyncio.sleep(0)  # other halls go on meanwhile
+        self.seq = max(after, self.seq)
+        if strangers:
+            log.warning("session.events_left_out", session=self.info.id, kinds=sorted(strangers)[:20])
+
+    def _restore(self, snapshots: list[SnapshotRow]) -> dict[str, int]:
+        """Restore the states that have a usable snapshot; gives the seq that each state has reached."""
+        reached = dict.fromkeys(self._tables, 0)
+        for _, name, seq, version, state in snapshots:
+            if name not in self._tables or version != self._version(name):
+                continue
+            try:
+                self._set_state(name, self._tables[name].restore(state))
+            except msgspec.DecodeError as error:
+                log.warning("session.snapshot_unusable", plugin=name, error=str(error))
+                continue
+            reached[name] = seq
+        self._snapshot_seq = min(reached.values())
+        return reached
+
+    def replay_row(self, row: EventRow, reached: Mapping[str, int], strangers: set[str]) -> None:
+        """Apply one row of the journal, unless the state's snapshot has it already."""
+        _, seq, _, kind, body = row
+        self.seq = seq
+        namespace = kind.partition(".")[0]
+        if namespace not in self._tables:
+            strangers.add(kind)
+            return
+        if seq > reached[namespace]:
+            table = self._tables[namespace]
+            try:
+                event = table.decode(kind, body)
+            except KeyError:
+                strangers.add(kind)
+                return
+            table.apply(self._state(namespace), event)

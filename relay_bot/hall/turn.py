@@ -1,0 +1,190 @@
+"""A turn: what a hall decides between two commits, gathered so that all of it leaves together or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from relay_bot.hall import core
+from relay_bot.hall.message import Answered, Message, Waiter, encode_answer
+from relay_bot.hall.session import Session
+from relay_bot.journal.batch import AnswerRow, EventRow
+from relay_bot.plugin import (
+    Context,
+    Effect,
+    Event,
+    Payload,
+    RemoveParticipant,
+    Role,
+    Sender,
+    SetPermissions,
+)
+from relay_bot.wire.envelope import MAX_ENVELOPE_BYTES, encode_envelope
+from relay_bot.wire.refusal import TRANSIENT, Refuse
+
+log = structlog.get_logger("turn")
+
+THE_BACKEND: Final = Sender("", "", Role.BACKEND)
+_MAX_LINE: Final = 14_000
+_MINUTE_MS: Final = 60_000
+
+To = tuple[str, ...] | Role | None
+
+
+class Outgoing(msgspec.Struct, frozen=True, gc=False):
+    """An envelope to be sent after the commit; `to` is resolved when it leaves."""
+
+    data: bytes
+    to: To
+    kind: str
+    payload: Any
+    sender_id: str | None
+
+
+class Latest(msgspec.Struct, frozen=True):
+    """A snapshot to be made once at the end of the turn."""
+
+    kind: str
+    payload: Callable[[], Payload | None]
+    to: To
+
+
+class Turn:
+    """What was decided since the last batch was handed to the journal."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.events: list[EventRow] = []
+        self.answer_rows: list[AnswerRow] = []
+        self.answers: list[tuple[Message | None, Waiter, Answered]] = []
+        self.outgoing: list[Outgoing] = []
+        self.latest: dict[tuple[str, ...], Latest | None] = {}
+        self.owes = False
+        self.messages = 0
+        self.now = 0
+
+    def is_empty(self) -> bool:
+        """Tell whether there is nothing to commit and nothing to release."""
+        return not (self.events or self.answers or self.outgoing or self.latest or self.answer_rows)
+
+    def answer(self, message: Message, answer: Answered, now: int) -> None:
+        """Answer a message when this turn is durable, and remember the answer for its repetitions."""
+        self.answers.append((message, message.waiter, answer))
+        key = message.key
+        if key is None or (answer.error is not None and answer.error["code"] in TRANSIENT):
+            return
+        self.session.answers.put(key, answer)
+        self.answer_rows.append((self.session.info.id, key, now // _MINUTE_MS, encode_answer(answer)))
+
+    def seal(self) -> list[tuple[tuple[str, ...], Outgoing | None]]:
+        """Make the snapshots that were asked for, from the state as it is at the end of the turn."""
+        made: list[tuple[tuple[str, ...], Outgoing | None]] = []
+        for key, latest in self.latest.items():
+            if latest is None:
+                made.append((key, None))
+                continue
+            try:
+                payload = latest.payload()
+            except Exception:
+                log.exception("turn.snapshot_failed", kind=latest.kind)
+                continue
+            if payload is not None:
+                made.append((key, outgoing(latest.kind, payload, latest.to, None, self.now)))
+        return made
+
+class Halted(Exception):  # noqa: N818  (not an error: the signal to rebuild)
+    """A handler failed after it had recorded: the session in memory is no longer what its journal says."""
+
+
+class TurnContext:
+    """The `Context` of one call into a plugin."""
+
+    __slots__ = ("_plugin", "_recorded", "_turn", "audience", "message_id", "now", "private", "sender")
+
+    def __init__(
+        self,
+        turn: Turn,
+        plugin: str,
+        sender: Sender,
+        now: int,
+        message_id: str | None = None,
+        audience: tuple[str, ...] | None = None,
+        private: bool = False,
+    ) -> None:
+        self._turn = turn
+        self._plugin = plugin
+        self._recorded: list[Callable[[], None]] = []
+        self.sender = sender
+        self.now = now
+        self.message_id = message_id
+        self.audience = audience
+        self.private = private
+
+    def record(self, event: Event) -> None:
+        self._turn.events.append(self._turn.session.record(self._plugin, event, self.now))
+
+    def _record_core(self, event: Event) -> None:
+        self._turn.events.append(self._turn.session.record(core.NAMESPACE, event, self.now))
+
+    def publish(
+        self,
+        kind: str,
+        payload: Payload,
+        *,
+        to: Iterable[str] | Role | None = None,
+        sender_id: str | None = None,
+    ) -> None:
+        self._turn.outgoing.append(outgoing(kind, payload, _to(to), sender_id, self.now))
+
+    def publish_latest(
+        self,
+        kind: str,
+        payload: Callable[[], Payload | None],
+        *,
+        key: str = "",
+        to: Iterable[str] | Role | None = None,
+    ) -> None:
+        resolved = _to(to)
+        self._turn.latest[_latest_key(kind, key, resolved)] = Latest(kind, payload, resolved)
+
+    def drop_latest(self, kind: str, *, key: str = "", to: Iterable[str] | Role | None = None) -> None:
+        self._turn.latest[_latest_key(kind, key, _to(to))] = None
+
+    def notice(self, text: str, *, to: str) -> None:
+        self.publish("notice", {"text": text[:_MAX_LINE]}, to=(to,))
+
+    def owe(self, effect: Effect, *, key: str) -> None:
+        if not isinstance(effect, SetPermissions | RemoveParticipant):
+            raise TypeError(f"{type(effect).__name__}: not an effect that the hall can do")
+        self._record_core(core.EffectOwed(self._plugin, key, effect, self._turn.session.seq + 1))
+        self._turn.owes = True
+
+    def set_timer(self, method: Callable[[str, Context], None], key: str, at_ms: int) -> None:
+        self._record_core(core.TimerSet(self._plugin, method.__name__, key, at_ms))
+
+    def clear_timer(self, method: Callable[[str, Context], None], key: str) -> None:
+        name = "\n".join((self._plugin, method.__name__, key))
+        if name in self._turn.session.core.timers:
+            self._record_core(core.TimerCleared(self._plugin, method.__name__, key))
+
+
+def _to(to: Iterable[str] | Role | None) -> To:
+    return to if to is None or isinstance(to, Role) else tuple(to)
+
+
+def _latest_key(kind: str, key: str, to: To) -> tuple[str, ...]:
+    if isinstance(to, tuple):
+        return (kind, key, *to)
+    return (kind, key, "*" if to is None else f"*{to.label}")
+
+
+def outgoing(kind: str, payload: Payload, to: To, sender_id: str | None, now: int) -> Outgoing:
+    """Encode an envelope; raises `Refuse("too_large")` where clients could not receive it."""
+    data = encode_envelope(kind, payload, sender_id=sender_id, at_ms=now)
+    if len(data) > MAX_ENVELOPE_BYTES:
+        raise Refuse("too_large", f"the {kind} envelope would have {len(data)} bytes of {MAX_ENVELOPE_BYTES}")
+    return Outgoing(data, to, kind, payload, sender_id)
+

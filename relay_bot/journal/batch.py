@@ -1,0 +1,50 @@
+"""What goes to the journal in one piece, and what can go wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+EventRow = tuple[int, int, int, str, bytes]
+"""session, seq, at (ms), kind, body"""
+AnswerRow = tuple[int, bytes, int, bytes]
+"""session, key, minute, answer"""
+SnapshotRow = tuple[int, str, int, int, bytes]
+"""session, plugin, seq, version, state"""
+
+
+class JournalError(Exception):
+    """The journal did not keep it."""
+
+
+class Unavailable(JournalError):
+    """The database can't be read or written now (full, locked, damaged); it may come back."""
+
+
+class Fenced(JournalError):
+    """Another owner has taken the session over: whoever hears this must stop deciding for it."""
+
+
+class SessionInfo(msgspec.Struct, frozen=True):
+    """A claimed hall session: its id, and the epoch that this owner's commits carry."""
+
+    id: int
+    epoch: int
+
+
+class Batch:
+    """All that one hall commits together; `done` is called in the loop with the error or `None`."""
+
+    __slots__ = ("answers", "done", "epoch", "events", "session", "snapshots")
+
+    def __init__(self, session: SessionInfo, done: Callable[[JournalError | None], None]) -> None:
+        self.session = session.id
+        self.epoch = session.epoch
+        self.done = done
+        self.events: list[EventRow] = []
+        self.answers: list[AnswerRow] = []
+        self.snapshots: list[SnapshotRow] = []
+
+    def __len__(self) -> int:
+        return len(self.events) + len(self.answers) + len(self.snapshots)

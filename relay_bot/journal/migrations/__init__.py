@@ -1,0 +1,1 @@
+"""The way from each schema of the journal to the next (Alembic)."""

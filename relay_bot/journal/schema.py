@@ -1,0 +1,80 @@
+"""The journal's tables, and bringing a database to them.
+
+`migrations/` holds the way from each schema to the next; this module says what the newest one is.
+"""
+
+from pathlib import Path
+
+import alembic.command
+import alembic.config
+import alembic.migration
+import alembic.script
+import sqlalchemy as sa
+
+metadata = sa.MetaData()
+
+sessions = sa.Table(
+    "sessions",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("hall", sa.Text, nullable=False, index=True),
+    sa.Column("room_sid", sa.Text, nullable=False),
+    sa.Column("epoch", sa.Integer, nullable=False),  # raised by each owner: an older one's commits are refused
+    sa.Column("started_at", sa.BigInteger, nullable=False),
+    sa.Column("seen_at", sa.BigInteger, nullable=False),  # when an owner last took it up or gave it back
+    sa.Column("ended_at", sa.BigInteger),
+)
+
+events = sa.Table(
+    "events",
+    metadata,
+    sa.Column("session", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),  # <plugin>.<event>
+    sa.Column("body", sa.LargeBinary, nullable=False),  # JSON
+    sqlite_with_rowid=False,
+)
+
+answers = sa.Table(
+    "answers",
+    metadata,
+    sa.Column("session", sa.Integer, primary_key=True, autoincrement=False),
+    # A hash of the sender and the id that they chose; no event names it, and its time is kept to the
+    # minute: it must not lead from an anonymous vote to its voter.
+    sa.Column("key", sa.LargeBinary, primary_key=True),
+    sa.Column("minute", sa.Integer, nullable=False),
+    sa.Column("answer", sa.LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+snapshots = sa.Table(
+    "snapshots",
+    metadata,
+    sa.Column("session", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("plugin", sa.Text, primary_key=True),
+    sa.Column("seq", sa.Integer, nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("state", sa.LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+
+class SchemaError(Exception):
+    """The database can't be brought to this program's schema; the text says why and what to do."""
+
+
+def migrate(engine: sa.Engine) -> None:
+    """Bring the database to the newest schema; raises `SchemaError` where a newer program wrote it."""
+    config = alembic.config.Config()
+    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
+    known = {script.revision for script in alembic.script.ScriptDirectory.from_config(config).walk_revisions()}
+    with engine.begin() as connection:
+        current = alembic.migration.MigrationContext.configure(connection).get_current_revision()
+        if current is not None and current not in known:
+            raise SchemaError(
+                f"the database has schema {current}, written by a newer relay-bot; "
+                "run that version, or point storage.url to another database"
+            )
+        config.attributes["connection"] = connection
+        alembic.command.upgrade(config, "head")

@@ -1,0 +1,186 @@
+"""The journal's thread: takes the batches of all halls and commits what has gathered in one transaction."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.engine import make_url
+
+from relay_bot.journal.batch import Batch, EventRow, JournalError, SessionInfo, SnapshotRow, Unavailable
+from relay_bot.journal.schema import SchemaError, migrate
+from relay_bot.journal.sqlite import SqliteStore
+from relay_bot.observe import metrics
+
+T = TypeVar("T")
+log = structlog.get_logger("journal")
+
+_BATCHES_A_GROUP: Final = 256
+
+
+class _Call:
+    """Work for the thread that is not a batch: it waits its turn behind the batches before it."""
+
+    __slots__ = ("function", "future")
+
+    def __init__(self, function: Callable[[], Any], future: asyncio.Future[Any]) -> None:
+        self.function = function
+        self.future = future
+
+
+class Journal:
+    """Where decisions are kept. All its methods are for the loop; the database work is on its own thread.
+
+    Unbounded by itself: each hall has one batch under way at a time and a bounded mailbox before it.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._queue: queue.SimpleQueue[Batch | _Call | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._store: SqliteStore | None = None
+
+    async def start(self) -> None:
+        """Bring the schema up and start the thread; raises `JournalError` with what to do."""
+        self._loop = asyncio.get_running_loop()
+        self._store = await asyncio.to_thread(_open_store, self._url)
+        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+        self._thread.start()
+
+    async def stop(self) -> None:
+        """Commit what was submitted, then end the thread."""
+        if self._thread is not None:
+            self._queue.put(None)
+            await asyncio.to_thread(self._thread.join, 10.0)
+            self._thread = None
+
+    def submit(self, batch: Batch) -> None:
+        """Hand a batch over; its `done` is called in the loop when it is durable or has failed."""
+        self._queue.put(batch)
+
+    async def claim(self, hall: str, room_sid: str, now: int, resume_ms: int) -> SessionInfo:
+        """See `SqliteStore.claim`."""
+        return await self._call(lambda store: store.claim(hall, room_sid, now, resume_ms))
+
+    async def release(self, session: SessionInfo, now: int, *, ended: bool, room_sid: str = "") -> None:
+        """See `SqliteStore.release`."""
+        await self._call(
+            lambda store: store.release(session.id, session.epoch, now, ended=ended, room_sid=room_sid)
+        )
+
+    async def probe(self) -> None:
+        """Check that the database can be written; raises `Unavailable`."""
+        await self._call(lambda store: store.probe())
+
+    async def load(self, session: int, answers: int) -> tuple[list[SnapshotRow], list[tuple[bytes, bytes]]]:
+        """Read a session's snapshots and its newest `answers` answers."""
+        store = self._opened()
+        return await asyncio.to_thread(
+            lambda: (store.snapshots(session), store.answers(session, answers))
+        )
+
+    async def read_events(self, session: int, after: int, limit: int) -> list[EventRow]:
+        """Read up to `limit` events above `after`."""
+        store = self._opened()
+
+        def read() -> list[EventRow]:
+            rows = store.events(session, after)
+            return [row for row, _ in zip(rows, range(limit), strict=False)]
+
+        return await asyncio.to_thread(read)
+
+    def _opened(self) -> SqliteStore:
+        if self._store is None:
+            raise Unavailable("the journal is not open")
+        return self._store
+
+    async def _call(self, function: Callable[[SqliteStore], T]) -> T:
+        store = self._opened()
+        if self._thread is None:
+            raise Unavailable("the journal is stopped")
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._queue.put(_Call(lambda: function(store), future))
+        return await future
+
+    # -- on the thread ------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        store = self._opened()
+        job = self._queue.get()
+        while job is not None:
+            if isinstance(job, _Call):
+                self._answer(job)
+                job = self._queue.get()
+                continue
+            group = [job]
+            following: Batch | _Call | None | bool = False  # nothing is waiting
+            while len(group) < _BATCHES_A_GROUP:
+                try:
+                    following = self._queue.get_nowait()
+                except queue.Empty:
+                    following = False
+                    break
+                if not isinstance(following, Batch):
+                    break
+                group.append(following)
+                following = False
+            self._commit(store, group)
+            job = self._queue.get() if following is False else following  # type: ignore[assignment]
+        store.close()
+
+    def _commit(self, store: SqliteStore, group: list[Batch]) -> None:
+        started = time.perf_counter()
+        results = store.commit(group)
+        metrics.COMMIT_SECONDS.observe(time.perf_counter() - started)
+        metrics.COMMIT_ROWS.observe(sum(map(len, group)))
+        self._in_loop(lambda: _finish(group, results))
+
+    def _answer(self, call: _Call) -> None:
+        try:
+            value = call.function()
+        except Exception as error:
+            found = error
+            self._in_loop(lambda: call.future.done() or call.future.set_exception(found))
+        else:
+            self._in_loop(lambda: call.future.done() or call.future.set_result(value))
+
+    def _in_loop(self, function: Callable[[], object]) -> None:
+        assert self._loop is not None
+        try:
+            self._loop.call_soon_threadsafe(function)
+        except RuntimeError:  # the loop is closed: nobody is left to hear it
+            log.warning("journal.nobody_listens")
+
+
+def _finish(group: list[Batch], results: list[JournalError | None]) -> None:
+    for batch, error in zip(group, results, strict=True):
+        if error is not None:
+            metrics.COMMIT_FAILURES.inc()
+        batch.done(error)
+
+
+def _open_store(url: str) -> SqliteStore:
+    try:
+        parsed = make_url(url)
+    except sa.exc.ArgumentError:
+        raise JournalError(f"storage.url: expected something like sqlite:///relay.db, got {url!r}") from None
+    if parsed.get_backend_name() != "sqlite" or not parsed.database or parsed.database == ":memory:":
+        raise JournalError("storage.url: expected sqlite:///<a file>; no other database is supported yet")
+    engine = sa.create_engine(url)
+    try:
+        migrate(engine)
+        return SqliteStore(Path(parsed.database))
+    except SchemaError as error:
+        raise JournalError(f"storage.url: {error}") from error
+    except Exception as error:
+        raise JournalError(f"storage.url: {parsed.database} can't be opened: {error}") from error
+    finally:
+        engine.dispose()

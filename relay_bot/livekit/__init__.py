@@ -1,0 +1,1 @@
+"""LiveKit's server API and tokens, through `livekit-api`."""

@@ -1,0 +1,49 @@
+"""The Interactive Show's messages: `{type, senderId, senderName, timestamp}` (reference: interactive-show)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from relay_bot.wire.dialects.packet import LoosePacket, Spoken
+
+
+def read(packet: LoosePacket) -> Spoken | None:
+    """Read one of the show's messages from a participant."""
+    if not packet.senderId or not isinstance(packet.timestamp, float):
+        return None
+    target = packet.targetParticipantId
+    match packet.type:
+        case "hand_raise" | "hand_lower":
+            payload: dict[str, Any] = {"raised": packet.type == "hand_raise"}
+            if packet.type == "hand_lower" and target and target != packet.senderId:
+                payload["participant_id"] = target
+            kind = "hand_raise"
+        case "guest_invite" if target:
+            kind, payload = "guest_invite", {"participant_id": target}
+        case "guest_invite_response" if packet.accepted is not None:
+            kind, payload = "guest_invite_response", {"accepted": packet.accepted}
+        case "chat_message" if (packet.message or packet.text) is not None:
+            kind, payload = "chat", {"text": packet.message or packet.text}
+            if packet.senderName:
+                payload["display_name"] = packet.senderName
+        case _:
+            return None
+    return Spoken("show", kind, payload, packet.id or None, packet.senderId)
+
+
+def say(kind: str, payload: Mapping[str, Any], *, sender: tuple[str, str], at_ms: int) -> bytes | None:
+    """Say a type of the envelope's as the show's message, where the show has one."""
+    said: dict[str, Any] = {"senderId": sender[0], "senderName": sender[1], "timestamp": at_ms}
+    match kind:
+        case "chat" | "announcement":
+            said |= {"type": "chat_message", "message": payload.get("text", "")}
+        case "guest_invite" | "guest_promoted" | "guest_demoted":
+            said |= {
+                "type": kind,
+                "targetParticipantId": payload.get("participant_id", ""),
+                "targetParticipantName": payload.get("display_name", ""),
+            }
+        case _:
+            return None
+    return msgspec.json.encode(said)
