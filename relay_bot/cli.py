@@ -115,7 +115,12 @@ def token(hall: str, identity: str, name: str, role: str, publish: bool, life: s
 
     click.echo(
         join_token(
-            settings.livekit, hall, identity, name=name, role=Role[role.upper()], can_publish=publish,
+            settings.livekit,
+            hall,
+            identity,
+            name=name,
+            role=Role[role.upper()],
+            can_publish=publish,
             life=datetime.timedelta(seconds=seconds),
         )  # fmt: skip
     )
@@ -151,4 +156,3 @@ def new_config(path: Path) -> None:
         _fail(f"{path} exists already")
     path.write_text(config_text(), encoding="utf-8")
     click.echo(f"{path} is written; check it with: relay-bot check-config --config {path}")
-

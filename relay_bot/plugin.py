@@ -264,9 +264,7 @@ class Context(Protocol):
         """
         ...
 
-    def drop_latest(
-        self, kind: str, *, key: str = "", to: Iterable[str] | Role | None = None
-    ) -> None:
+    def drop_latest(self, kind: str, *, key: str = "", to: Iterable[str] | Role | None = None) -> None:
         """Forget a snapshot that has not left yet: something final is said in its place."""
         ...
 
@@ -463,15 +461,11 @@ def describe(name: str, plugin_type: type[Plugin[Any, Any]]) -> PluginSpec:
             if not (isinstance(first, type) and issubclass(first, Request)):
                 raise TypeError(f"{place}: expected a Request as the first parameter")
             answer = get_type_hints(function).get("return")
-            routes.append(
-                Route(mark.options["method"], mark.options["path"], first, answer, help_line, method_name)
-            )
+            routes.append(Route(mark.options["method"], mark.options["path"], first, answer, help_line, method_name))
         else:
             timers.add(method_name)
     events = EventTable(name, state_type)
-    return PluginSpec(
-        name, plugin_type, settings_type, events, handlers, commands, tuple(routes), frozenset(timers)
-    )
+    return PluginSpec(name, plugin_type, settings_type, events, handlers, commands, tuple(routes), frozenset(timers))
 
 
 def _type_arguments(plugin_type: type[Plugin[Any, Any]]) -> tuple[type[State], type[msgspec.Struct]]:

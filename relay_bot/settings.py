@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, cast
 
 import msgspec
 import yaml
@@ -188,7 +188,7 @@ def check(raw: Any, kind: type[Any], place: str) -> Any:
 
 def _at(raw: Any, path: str) -> Any:
     for part in path.split("."):
-        raw = raw.get(part) if isinstance(raw, dict) else None  # type: ignore[reportUnknownMemberType]
+        raw = cast("dict[str, Any]", raw).get(part) if isinstance(raw, dict) else None
     return raw
 
 
@@ -208,4 +208,5 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(raw, dict):
         raise SettingsError(f"{path.name}: expected sections such as livekit: and control:")
     # A section whose keys are all commented out reads as null: that means its defaults.
-    return {str(key): {} if value is None else value for key, value in raw.items()}  # type: ignore[reportUnknownVariableType]
+    sections = cast("dict[Any, Any]", raw)
+    return {str(key): {} if value is None else value for key, value in sections.items()}

@@ -39,11 +39,11 @@ class ClosePoll(Body, type="poll_close"):
     poll_id: PollId
 
 
-class OnePoll(Request):
+class OnePoll(Request, frozen=True):
     """A poll, by the path."""
 
     poll_id: PollId
 
 
-class AllPolls(Request):
+class AllPolls(Request, frozen=True):
     """All polls of the hall session."""

@@ -34,9 +34,7 @@ class PollsPlugin(Plugin[Polls, PollsSettings]):
         poll_id = body.poll_id or str(uuid.uuid4())
         closes_at = None if body.duration_seconds is None else ctx.now + round(body.duration_seconds * 1000)
         ctx.record(
-            PollOpened(
-                poll_id, body.question, body.options, body.min_choices, body.max_choices, ctx.now, closes_at
-            )
+            PollOpened(poll_id, body.question, body.options, body.min_choices, body.max_choices, ctx.now, closes_at)
         )
         if closes_at is not None:
             ctx.set_timer(self.time_is_up, poll_id, closes_at)

@@ -26,8 +26,7 @@ def control_token(settings: ControlSettings, base: Path) -> str:
         return settings.token
     if not settings.socket and not _is_loopback(settings.host):
         raise SettingsError(
-            f"control.host: {settings.host} is reachable from other machines: set RELAY_CONTROL_TOKEN, "
-            "or use 127.0.0.1"
+            f"control.host: {settings.host} is reachable from other machines: set RELAY_CONTROL_TOKEN, or use 127.0.0.1"
         )
     path = base / settings.token_file
     if path.is_file():

@@ -26,17 +26,17 @@ from relay_bot.wire.envelope import MAX_TYPE_CHARS
 Identity = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 
 
-class NoParameters(Request):
+class NoParameters(Request, frozen=True):
     """Nothing."""
 
 
-class HallRequest(Request):
+class HallRequest(Request, frozen=True):
     """A hall, by the path."""
 
     hall_id: str
 
 
-class Interaction(Request, forbid_unknown_fields=False):
+class Interaction(Request, frozen=True, forbid_unknown_fields=False):
     """An interaction to be sent to a hall's participants."""
 
     hall_id: str
@@ -57,7 +57,7 @@ class InteractionSent(msgspec.Struct, frozen=True, omit_defaults=True):
     result: dict[str, Any] | None = None
 
 
-class JoinRequest(Request, forbid_unknown_fields=False):
+class JoinRequest(Request, frozen=True, forbid_unknown_fields=False):
     """Someone who is to join a hall."""
 
     hall_id: str
@@ -95,9 +95,7 @@ class HallList(msgspec.Struct, frozen=True):
 class HallApi:
     """Makes the operations on halls."""
 
-    def __init__(
-        self, settings: Settings, halls: Halls, plugins: Mapping[str, Loaded], once: IdempotencyLog
-    ) -> None:
+    def __init__(self, settings: Settings, halls: Halls, plugins: Mapping[str, Loaded], once: IdempotencyLog) -> None:
         self._settings = settings
         self._halls = halls
         self._plugins = plugins
@@ -209,5 +207,3 @@ def _with_hall(request_type: type[Request]) -> type[Request]:
 def _without_hall(request: Any, request_type: type[Request]) -> Any:
     fields = {field: getattr(request, field) for field in request_type.__struct_fields__}
     return request_type(**fields)
-
-

@@ -9,7 +9,7 @@ from typing import Any, Final
 from relay_bot.control.errors import ApiError
 from relay_bot.hall.message import Answered, answer_key, decode_answer, encode_answer
 from relay_bot.hall.session import AnswerMemory
-from relay_bot.journal.batch import Batch, JournalError, SessionInfo
+from relay_bot.journal.batch import Batch, JournalError, SessionInfo, settle
 from relay_bot.journal.writer import Journal
 from relay_bot.wire.clock import now_ms
 
@@ -50,9 +50,7 @@ class IdempotencyLog:
                     kept = Answered(result=await run(), digest=digest)
                     await self._keep(name, kept)
                 elif kept.digest != digest:
-                    raise ApiError(
-                        422, "invalid_request", "this Idempotency-Key came with another body before"
-                    )
+                    raise ApiError(422, "invalid_request", "this Idempotency-Key came with another body before")
                 return kept.result
         finally:
             self._running.pop(name, None)
@@ -60,7 +58,7 @@ class IdempotencyLog:
     async def _keep(self, name: bytes, answer: Answered) -> None:
         assert self._session is not None
         done: asyncio.Future[JournalError | None] = asyncio.get_running_loop().create_future()
-        batch = Batch(self._session, lambda error: done.done() or done.set_result(error))
+        batch = Batch(self._session, settle(done))
         batch.answers.append((self._session.id, name, now_ms() // 60_000, encode_answer(answer)))
         self._journal.submit(batch)
         if (error := await done) is not None:

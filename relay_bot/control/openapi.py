@@ -35,7 +35,7 @@ _ERROR: Final[dict[str, Any]] = {
 
 def describe(operations: Sequence[Operation], version: str) -> dict[str, Any]:
     """Make the OpenAPI 3.1 document of these operations."""
-    answers = [each.answer_type for each in operations if _is_struct(each.answer_type)]
+    answers: list[Any] = [each.answer_type for each in operations if _is_struct(each.answer_type)]
     requests = [each.request_type for each in operations]
     types = list(dict.fromkeys([*answers, *requests]))
     schemas, components = msgspec.json.schema_components(types, ref_template=_REF)
@@ -56,9 +56,7 @@ def describe(operations: Sequence[Operation], version: str) -> dict[str, Any]:
     }
 
 
-def _operation(
-    operation: Operation, schemas: dict[Any, dict[str, Any]], components: dict[str, Any]
-) -> dict[str, Any]:
+def _operation(operation: Operation, schemas: dict[Any, dict[str, Any]], components: dict[str, Any]) -> dict[str, Any]:
     shape = _resolved(schemas[operation.request_type], components)
     in_path = _PATH_PART.findall(operation.path)
     fields = {name: schema for name, schema in shape.get("properties", {}).items() if name not in in_path}
@@ -136,5 +134,3 @@ def _mentions(value: Any, reference: str) -> bool:
     if isinstance(value, list):
         return any(_mentions(part, reference) for part in value)  # type: ignore[reportUnknownVariableType]
     return value == reference
-
-

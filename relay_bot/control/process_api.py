@@ -78,12 +78,10 @@ class ProcessApi:
         fresh = listed is not None and time.monotonic() - listed < _STALE_SECONDS
         ok = database == "ok" and fresh
         body = Ready("ok" if ok else "not_ready", database, "ok" if fresh else "not answering", states)
-        return web.Response(
-            body=msgspec.json.encode(body), status=200 if ok else 503, content_type="application/json"
-        )
+        return web.Response(body=msgspec.json.encode(body), status=200 if ok else 503, content_type="application/json")
 
     async def _metrics(self, call: Call) -> Any:
-        states = dict.fromkeys(("starting", "live", "away", "degraded"), 0)
+        states: dict[str, int] = dict.fromkeys(("starting", "live", "away", "degraded"), 0)
         for hall in self._halls.all():
             states[hall.status] = states.get(hall.status, 0) + 1
         for state, count in states.items():

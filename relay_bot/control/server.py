@@ -123,7 +123,7 @@ class ControlServer:
 
 
 def _error(error: ApiError) -> web.Response:
-    headers = {}
+    headers: dict[str, str] = {}
     if error.retry_after_ms is not None:
         headers["Retry-After"] = str(-(-error.retry_after_ms // 1000))
     if error.status == 401:
@@ -163,4 +163,3 @@ def _download(download: Download) -> web.Response:
         "X-Content-Type-Options": "nosniff",
     }
     return web.Response(body=download.content, content_type=download.content_type, charset="utf-8", headers=headers)
-

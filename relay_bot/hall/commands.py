@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -53,8 +54,8 @@ def run_command(
         if sender.role < command.role:
             raise Refuse("forbidden", f"only a {command.role.label} may use {prefix}{name}")
         arguments = Arguments(rest, f"{prefix}{name} {command.usage}".strip())
-        plugin = plugins[plugin_name]
-        return call(plugin_name, lambda: getattr(plugin, command.method)(arguments, context(plugin_name)))
+        method = getattr(plugins[plugin_name], command.method)
+        return call(plugin_name, partial(method, arguments, context(plugin_name)))
     raise Refuse("not_found", f"there is no command {prefix}{name[:40]}; {prefix}help lists them")
 
 

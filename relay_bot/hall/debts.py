@@ -42,9 +42,7 @@ class Debtor:
 
     def owe(self, debts: list[Debt]) -> None:
         """Say what is owed now (all of it): only what is durable may be named here."""
-        self._debts = {
-            (plugin, key): owed for plugin, key, owed in debts if owed.seq not in self._reported
-        }
+        self._debts = {(plugin, key): owed for plugin, key, owed in debts if owed.seq not in self._reported}
         self._failures = {key: value for key, value in self._failures.items() if key in self._debts}
         self._reported &= {owed.seq for _, _, owed in debts}
         self._wake.set()

@@ -155,9 +155,7 @@ class Gate:
             milliseconds = int(wait * 1000) + 1
             self._refuse_read(
                 read,
-                Refuse(
-                    "rate_limited", f"too fast: wait {milliseconds} ms", retry_after_ms=milliseconds
-                ),
+                Refuse("rate_limited", f"too fast: wait {milliseconds} ms", retry_after_ms=milliseconds),
                 sender.identity,
             )
             return None

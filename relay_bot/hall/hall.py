@@ -36,7 +36,7 @@ from relay_bot.hall.services import EffectFailed, Services
 from relay_bot.hall.session import Session
 from relay_bot.hall.turn import THE_BACKEND, Halted, Outgoing, Turn, TurnContext
 from relay_bot.hall.watchdog import HandlerHung
-from relay_bot.journal.batch import Batch, Fenced, JournalError, Unavailable
+from relay_bot.journal.batch import Batch, Fenced, JournalError, Unavailable, settle
 from relay_bot.link import Changed, Frame, Interrupted, Joined, Left, Lost, Presence, Reason, Resumed
 from relay_bot.observe import metrics
 from relay_bot.plugin import Participant, Role, Sender
@@ -91,13 +91,11 @@ class Hall:
         self._services = services
         self._settings = services.settings
         self._people = HallRoster(self._settings.roles)
-        self._gate = Gate(
-            self._settings.gate, frozenset(self._settings.halls.dialects), self._people
-        )
+        self._gate = Gate(self._settings.gate, frozenset(self._settings.halls.dialects), self._people)
         self._mailbox = Mailbox(self._settings.gate.mailbox, self._refuse_full)
         self._outbox = Outbox(name)
         self._keeper = SeatKeeper(name, services, self._mailbox)
-        self._debtor = Debtor(name, services, lambda note: self._mailbox.put(note))
+        self._debtor = Debtor(name, services, self._mailbox.note)
         self._session: Session | None = None
         self._turn: Turn | None = None
         self._in_flight: Turn | None = None
@@ -128,6 +126,16 @@ class Hall:
         return self._people
 
     # -- what the process asks ----------------------------------------------------------------------------
+
+    @property
+    def session(self) -> Session | None:
+        """The session as it is in memory; for tests and benches."""
+        return self._session
+
+    def is_settled(self) -> bool:
+        """Tell whether all that has arrived is decided, durable and said (but for throttled snapshots)."""
+        idle = self._turn is None or self._turn.is_empty()
+        return idle and self._in_flight is None and not len(self._mailbox) and not self._outbox.backlog
 
     @property
     def active(self) -> bool:
@@ -224,7 +232,7 @@ class Hall:
         if session is None or self._ending is Ending.STOOD_BACK:
             return
         done: asyncio.Future[JournalError | None] = asyncio.get_running_loop().create_future()
-        batch = Batch(session.info, lambda error: done.done() or done.set_result(error))
+        batch = Batch(session.info, settle(done))
         if not self._failed:
             batch.snapshots = session.take_snapshots()
         with contextlib.suppress(Unavailable, TimeoutError):
@@ -232,9 +240,7 @@ class Hall:
             async with asyncio.timeout(5.0):
                 await done
                 ended = self._ending is Ending.ENDED
-                await self._services.journal.release(
-                    session.info, now_ms(), ended=ended, room_sid=self.room_sid
-                )
+                await self._services.journal.release(session.info, now_ms(), ended=ended, room_sid=self.room_sid)
 
     async def _wait_degraded(self, error: Unavailable, failures: int) -> None:
         """Refuse what comes with `busy` until it is time to try the journal again."""
@@ -296,13 +302,19 @@ class Hall:
                 self._end_turn()
                 await self._let_commit_end()
                 return
-            if self._turn is not None and self._turn.messages < _MESSAGES_A_TURN:
+            if self._has_room():
                 self._slice(self._mailbox.take(_ITEMS_A_SLICE))
             self._submit()
-            if len(self._mailbox) and self._turn is not None and self._turn.messages < _MESSAGES_A_TURN:
+            if self._failed or self._ending is not None:
+                continue
+            if len(self._mailbox) and self._has_room():
                 await asyncio.sleep(0)
             else:
                 await self._mailbox.wait(self._next_deadline())
+
+    def _has_room(self) -> bool:
+        """Tell whether more may be decided before the commit under way ends."""
+        return self._turn is not None and self._turn.messages < _MESSAGES_A_TURN
 
     async def _let_commit_end(self) -> None:
         while self._in_flight is not None:
@@ -332,7 +344,8 @@ class Hall:
 
     def _next_deadline(self) -> float | None:
         """Give the seconds until something is due that no arrival announces."""
-        session, waits = self._session, []
+        session = self._session
+        waits: list[float] = []
         if session is not None and (at := session.core.next_timer()) is not None:
             waits.append((at - now_ms()) / 1000)
         monotonic = time.monotonic()
@@ -444,9 +457,7 @@ class Hall:
             return ACKED  # unknown types are legal and nobody here wants this one
         name, handler = found
         body = decode_body(handler.decoder, message.payload)
-        context = TurnContext(
-            turn, name, message.sender, now, message.message_id, message.audience, message.private
-        )
+        context = TurnContext(turn, name, message.sender, now, message.message_id, message.audience, message.private)
         plugin = turn.session.plugins[name]
         result = self._call(name, lambda: getattr(plugin, handler.method)(body, context))
         return ACKED if result is None else Answered(result=msgspec.to_builtins(result))
@@ -460,8 +471,13 @@ class Hall:
 
         try:
             said = run_command(
-                line, self._settings.commands.prefix, message.sender, turn.session.plugins,
-                self._services.plugins, context, self._call,
+                line,
+                self._settings.commands.prefix,
+                message.sender,
+                turn.session.plugins,
+                self._services.plugins,
+                context,
+                self._call,
             )
         except Refuse as refusal:
             context("").notice(refusal.message, to=message.sender.identity)
@@ -556,9 +572,7 @@ class Hall:
         """Send the interaction on as it is: no plugin has said it in its own words."""
         if item.audience is None or item.audience:
             context = TurnContext(turn, "", THE_BACKEND, now)
-            context.publish(
-                item.kind, msgspec.json.decode(item.payload), to=item.audience, sender_id=item.sender_id
-            )
+            context.publish(item.kind, msgspec.json.decode(item.payload), to=item.audience, sender_id=item.sender_id)
 
     def _repeated_request(self, item: BackendMessage | RouteCall, turn: Turn) -> bool:
         assert item.key is not None
@@ -578,9 +592,7 @@ class Hall:
         turn.messages += 1
         if item.key is not None and self._repeated_request(item, turn):
             return
-        message = Message(
-            item.plugin, msgspec.Raw(b"{}"), THE_BACKEND, item.waiter, stamp=item.stamp, key=item.key
-        )
+        message = Message(item.plugin, msgspec.Raw(b"{}"), THE_BACKEND, item.waiter, stamp=item.stamp, key=item.key)
         context = TurnContext(turn, item.plugin, THE_BACKEND, now, private=True)
         plugin = turn.session.plugins[item.plugin]
         try:
@@ -742,9 +754,7 @@ class Hall:
         if plugin is not None:
             context = TurnContext(turn, note.plugin, THE_BACKEND, now)
             with contextlib.suppress(Refuse):
-                self._call(
-                    note.plugin, lambda: plugin.effect_settled(note.owed.effect, note.error, context)
-                )
+                self._call(note.plugin, lambda: plugin.effect_settled(note.owed.effect, note.error, context))
 
     def _sync(self, message: Message) -> Answered:
         turn = self._turn
@@ -878,7 +888,7 @@ class Hall:
         receivers = to or ()
         made = [Packet(sent.data, receivers)]
         speaker = (sent.sender_id or self.bot_identity, self._settings.bot.name)
-        for name in self._gate.heard_dialects if isinstance(sent.payload, dict) else ():
+        for name in self._gate.heard_dialects:
             said = dialects.say(name, sent.kind, sent.payload, sender=speaker, at_ms=now_ms())
             if said is not None:
                 made.append(Packet(said, receivers))

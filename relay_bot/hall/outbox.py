@@ -98,9 +98,15 @@ class Outbox:
         self._sent_at: dict[tuple[str, ...], float] = {}
         self._wake = asyncio.Event()
         self._seat: Seat | None = None
+        self._sending = 0
 
     def __len__(self) -> int:
         return len(self._packets) + len(self._snapshots)
+
+    @property
+    def backlog(self) -> int:
+        """Packets that wait, throttled snapshots left out."""
+        return len(self._packets) + self._sending
 
     def seated(self, seat: Seat | None) -> None:
         """Say through which seat to send; without one everything waits, as bounded as ever."""
@@ -188,9 +194,12 @@ class Outbox:
     async def _send(self, packet: Packet) -> None:
         if self._seat is None:
             return
+        self._sending = 1
         try:
             await self._seat.publish(packet.data, to=packet.to, topic=packet.topic)
             metrics.SENT.inc()
         except LinkError as error:
             metrics.SEND_FAILURES.inc()
             log.warning("outbox.send_failed", hall=self._hall, error=str(error))
+        finally:
+            self._sending = 0

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import importlib.machinery
-import importlib.util
 import inspect
 import sys
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 import structlog
@@ -53,13 +51,11 @@ def load_plugins(configured: dict[str, Any], base: Path) -> dict[str, Loaded]:
     sources = _sources(configured, base)
     strangers = sorted(set(configured) - set(sources) - {"path"})
     if strangers:
-        raise PluginsError(
-            f"plugins.{strangers[0]}: there is no such plugin; there are {', '.join(sorted(sources))}"
-        )
+        raise PluginsError(f"plugins.{strangers[0]}: there is no such plugin; there are {', '.join(sorted(sources))}")
     loaded: dict[str, Loaded] = {}
     kinds: dict[str, str] = {}
     for name, source in sources.items():
-        raw = configured.get(name) or {}
+        raw = cast("dict[str, Any]", configured.get(name) or {})
         switches: _Switches = check(
             {key: value for key, value in raw.items() if key in _OWN_KEYS}, _Switches, f"plugins.{name}"
         )
@@ -93,13 +89,9 @@ def _sources(configured: dict[str, Any], base: Path) -> dict[str, Source]:
     sources: dict[str, Source] = dict(_folder(builtin_folder()))
     for entry in entry_points(group=ENTRY_POINTS):
         sources[entry.name] = entry
-    paths = configured.get("path") or []
-    if isinstance(paths, str):
-        paths = [paths]
-    if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):  # type: ignore[reportUnknownVariableType]
-        raise SettingsError("plugins.path: expected a list of folders")
-    for path in paths:  # type: ignore[reportUnknownVariableType]
-        folder = (base / str(path)).expanduser()  # type: ignore[reportUnknownArgumentType]
+    paths: list[str] = check(configured.get("path") or [], list[str], "plugins.path")
+    for path in paths:
+        folder = base / Path(path).expanduser()
         if not folder.is_dir():
             raise SettingsError(f"plugins.path: {path} is not a folder")
         sources |= _folder(folder)
@@ -121,13 +113,10 @@ def _folder(folder: Path) -> dict[str, Path]:
 
 def _load(name: str, source: Source) -> PluginSpec:
     module = source.load() if isinstance(source, EntryPoint) else _import(name, source)
-    if inspect.isclass(module):
-        return describe(name, module)
-    classes = [
-        value for value in vars(module).values()
-        if inspect.isclass(value) and issubclass(value, Plugin) and value is not Plugin
-        and value.__module__.startswith(module.__name__)
-    ]  # fmt: skip
+    found = [module] if inspect.isclass(module) else list(vars(module).values())
+    classes: list[type[Plugin[Any, Any]]] = [
+        value for value in found if inspect.isclass(value) and issubclass(value, Plugin) and value is not Plugin
+    ]
     if len(classes) != 1:
         raise TypeError(f"expected one Plugin class in {source}, found {len(classes)}")
     return describe(name, classes[0])
@@ -135,7 +124,7 @@ def _load(name: str, source: Source) -> PluginSpec:
 
 def _import(name: str, path: Path) -> ModuleType:
     """Import a plugin from its folder. Every folder of plugins is a package: the built-in one `plugins`."""
-    builtin = path.parent == builtin_folder()
+    builtin = path.parent.resolve() == builtin_folder().resolve()
     package = "plugins" if builtin else f"relay_bot_user_plugins_{abs(hash(str(path.parent.resolve())))}"
     if package not in sys.modules:
         parent = ModuleType(package)

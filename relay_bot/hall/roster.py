@@ -119,9 +119,7 @@ class HallRoster:
             return found
         wanted = name.removeprefix("@").casefold()
         matches = [
-            person
-            for person in self._people.values()
-            if wanted in (person.identity.casefold(), person.name.casefold())
+            person for person in self._people.values() if wanted in (person.identity.casefold(), person.name.casefold())
         ]
         if not matches:
             raise Refuse("not_found", f"nobody here is called {name!r}")
@@ -142,4 +140,3 @@ class HallRoster:
 
     def __len__(self) -> int:
         return len(self._people)
-

@@ -89,4 +89,3 @@ class SeatKeeper:
             except EffectFailed:
                 failures += 1
                 await asyncio.sleep(pause(failures))
-

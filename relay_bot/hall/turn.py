@@ -40,7 +40,7 @@ class Outgoing(msgspec.Struct, frozen=True, gc=False):
     data: bytes
     to: To
     kind: str
-    payload: Any
+    payload: dict[str, Any]
     sender_id: str | None
 
 
@@ -95,7 +95,8 @@ class Turn:
                 made.append((key, outgoing(latest.kind, payload, latest.to, None, self.now)))
         return made
 
-class Halted(Exception):  # noqa: N818  (not an error: the signal to rebuild)
+
+class Halted(Exception):
     """A handler failed after it had recorded: the session in memory is no longer what its journal says."""
 
 
@@ -186,5 +187,5 @@ def outgoing(kind: str, payload: Payload, to: To, sender_id: str | None, now: in
     data = encode_envelope(kind, payload, sender_id=sender_id, at_ms=now)
     if len(data) > MAX_ENVELOPE_BYTES:
         raise Refuse("too_large", f"the {kind} envelope would have {len(data)} bytes of {MAX_ENVELOPE_BYTES}")
-    return Outgoing(data, to, kind, payload, sender_id)
-
+    said: dict[str, Any] = payload if isinstance(payload, dict) else msgspec.to_builtins(payload)
+    return Outgoing(data, to, kind, said, sender_id)

@@ -15,7 +15,7 @@ log = structlog.get_logger("watchdog")
 _LOOK_SECONDS: Final = 0.1
 
 
-class HandlerHung(BaseException):  # noqa: N818
+class HandlerHung(BaseException):
     """Raised inside a handler that ran too long. Not an `Exception`: a handler's own `except` must not stop it."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 import msgspec
@@ -31,6 +32,16 @@ class SessionInfo(msgspec.Struct, frozen=True):
 
     id: int
     epoch: int
+
+
+def settle(future: asyncio.Future[JournalError | None]) -> Callable[[JournalError | None], None]:
+    """Make a batch's `done` that settles a future, unless whoever waited has given up."""
+
+    def done(error: JournalError | None) -> None:
+        if not future.done():
+            future.set_result(error)
+
+    return done
 
 
 class Batch:

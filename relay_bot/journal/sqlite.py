@@ -32,9 +32,7 @@ class SqliteStore:
         self._connection = self._open()
 
     def _open(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
-        )
+        connection = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA secure_delete=ON")  # what is erased does not linger in free pages
@@ -117,8 +115,7 @@ class SqliteStore:
                 else:
                     execute("UPDATE sessions SET ended_at = ? WHERE hall = ? AND ended_at IS NULL", (now, hall))
                     made = execute(
-                        "INSERT INTO sessions (hall, room_sid, epoch, started_at, seen_at)"
-                        " VALUES (?, ?, 1, ?, ?)",
+                        "INSERT INTO sessions (hall, room_sid, epoch, started_at, seen_at) VALUES (?, ?, 1, ?, ?)",
                         (hall, room_sid, now, now),
                     )
                     info = SessionInfo(made.lastrowid or 0, 1)
@@ -161,9 +158,7 @@ class SqliteStore:
 
     def snapshots(self, session: int) -> list[SnapshotRow]:
         """Read the session's newest snapshots, one for each plugin."""
-        return self._read(
-            "SELECT session, plugin, seq, version, state FROM snapshots WHERE session = ?", (session,)
-        )
+        return self._read("SELECT session, plugin, seq, version, state FROM snapshots WHERE session = ?", (session,))
 
     def answers(self, session: int, limit: int) -> list[tuple[bytes, bytes]]:
         """Read the newest answers, newest last."""

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 import sqlalchemy as sa
 import structlog
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 from relay_bot.journal.batch import Batch, EventRow, JournalError, SessionInfo, SnapshotRow, Unavailable
 from relay_bot.journal.schema import SchemaError, migrate
@@ -72,9 +73,7 @@ class Journal:
 
     async def release(self, session: SessionInfo, now: int, *, ended: bool, room_sid: str = "") -> None:
         """See `SqliteStore.release`."""
-        await self._call(
-            lambda store: store.release(session.id, session.epoch, now, ended=ended, room_sid=room_sid)
-        )
+        await self._call(lambda store: store.release(session.id, session.epoch, now, ended=ended, room_sid=room_sid))
 
     async def probe(self) -> None:
         """Check that the database can be written; raises `Unavailable`."""
@@ -83,9 +82,7 @@ class Journal:
     async def load(self, session: int, answers: int) -> tuple[list[SnapshotRow], list[tuple[bytes, bytes]]]:
         """Read a session's snapshots and its newest `answers` answers."""
         store = self._opened()
-        return await asyncio.to_thread(
-            lambda: (store.snapshots(session), store.answers(session, answers))
-        )
+        return await asyncio.to_thread(lambda: (store.snapshots(session), store.answers(session, answers)))
 
     async def read_events(self, session: int, after: int, limit: int) -> list[EventRow]:
         """Read up to `limit` events above `after`."""
@@ -121,7 +118,7 @@ class Journal:
                 job = self._queue.get()
                 continue
             group = [job]
-            following: Batch | _Call | None | bool = False  # nothing is waiting
+            following: Batch | _Call | bool | None = False  # nothing is waiting
             while len(group) < _BATCHES_A_GROUP:
                 try:
                     following = self._queue.get_nowait()
@@ -170,7 +167,7 @@ def _finish(group: list[Batch], results: list[JournalError | None]) -> None:
 def _open_store(url: str) -> SqliteStore:
     try:
         parsed = make_url(url)
-    except sa.exc.ArgumentError:
+    except ArgumentError:
         raise JournalError(f"storage.url: expected something like sqlite:///relay.db, got {url!r}") from None
     if parsed.get_backend_name() != "sqlite" or not parsed.database or parsed.database == ":memory:":
         raise JournalError("storage.url: expected sqlite:///<a file>; no other database is supported yet")

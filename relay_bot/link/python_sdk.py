@@ -248,9 +248,7 @@ class SdkSeat:
         if arrivals:
             self._sink.arrive(arrivals)
 
-    def _room_event(
-        self, event: room_pb2.RoomEvent, data: bytes, stamp: float, arrivals: list[Arrival]
-    ) -> None:
+    def _room_event(self, event: room_pb2.RoomEvent, data: bytes, stamp: float, arrivals: list[Arrival]) -> None:
         which = event.WhichOneof("message")
         if which == "data_packet_received":
             packet = event.data_packet_received
@@ -326,9 +324,7 @@ class SdkSeat:
             return
         self._changed(identity, arrivals, info)
 
-    def _changed(
-        self, identity: str, arrivals: list[Arrival], info: participant_pb2.ParticipantInfo
-    ) -> None:
+    def _changed(self, identity: str, arrivals: list[Arrival], info: participant_pb2.ParticipantInfo) -> None:
         if identity in self._present:
             self._present[identity] = info
             arrivals.append(Changed(self._presence(info)))
@@ -336,9 +332,7 @@ class SdkSeat:
     def _rpc(self, event: rpc_pb2.RpcMethodInvocationEvent, stamp: float, arrivals: list[Arrival]) -> None:
         assert self._participant is not None
         reply = _RpcReply(self._participant.handle, event.invocation_id)
-        arrivals.append(
-            Frame(event.payload.encode(), event.caller_identity, stamp, "rpc", "", True, "", reply)
-        )
+        arrivals.append(Frame(event.payload.encode(), event.caller_identity, stamp, "rpc", "", True, "", reply))
 
     def _stream_opened(self, opened: room_pb2.TextStreamOpened) -> None:
         info, handle = opened.reader.info, opened.reader.handle.id
@@ -468,9 +462,7 @@ class SdkSeat:
         part.topic = topic
         part.destination_identities.extend(to)
         try:
-            answer: room_pb2.PublishDataCallback = await self._router.ask(
-                request, "publish_data", PUBLISH_SECONDS
-            )
+            answer: room_pb2.PublishDataCallback = await self._router.ask(request, "publish_data", PUBLISH_SECONDS)
         except TimeoutError:
             raise LinkError(f"a packet was not sent within {PUBLISH_SECONDS:g} s") from None
         if answer.error:

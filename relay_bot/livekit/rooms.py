@@ -7,17 +7,16 @@ from collections.abc import Awaitable
 from typing import Any, Final, TypeVar, cast
 
 import aiohttp
-from livekit.api import (
+from livekit.api import LiveKitAPI, ServerError
+from livekit.protocol.models import ParticipantInfo, ParticipantPermission, Room, TrackSource, TrackType
+from livekit.protocol.room import (
     CreateRoomRequest,
     DeleteRoomRequest,
     ListParticipantsRequest,
     ListRoomsRequest,
-    LiveKitAPI,
     RoomParticipantIdentity,
-    ServerError,
     UpdateParticipantRequest,
 )
-from livekit.protocol.models import ParticipantInfo, ParticipantPermission, Room, TrackSource, TrackType
 
 from relay_bot.hall.services import EffectFailed
 from relay_bot.link import Presence
@@ -98,9 +97,7 @@ class LivekitRooms:
 
     async def remove(self, hall: str, identity: str) -> None:
         """Disconnect a participant; raises `RoomsError`, with `not_found` for nobody of that identity."""
-        await self._ask(
-            self._api.room.remove_participant(RoomParticipantIdentity(room=hall, identity=identity))
-        )
+        await self._ask(self._api.room.remove_participant(RoomParticipantIdentity(room=hall, identity=identity)))
 
     async def set_permissions(self, hall: str, change: SetPermissions) -> None:
         """Change what is named and nothing else; raises `RoomsError`.

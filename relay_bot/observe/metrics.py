@@ -25,9 +25,7 @@ HANDLER_SECONDS = Histogram(
 HANDLER_FAILURES = Counter(
     "relay_handler_failures_total", "Handlers that raised or hung, by plugin.", ["plugin"], registry=REGISTRY
 )
-COMMIT_SECONDS = Histogram(
-    "relay_commit_seconds", "Time of a journal transaction.", buckets=_FAST, registry=REGISTRY
-)
+COMMIT_SECONDS = Histogram("relay_commit_seconds", "Time of a journal transaction.", buckets=_FAST, registry=REGISTRY)
 COMMIT_ROWS = Histogram(
     "relay_commit_rows",
     "Rows of a journal transaction.",
@@ -44,9 +42,13 @@ ANSWER_SECONDS = Histogram(
 OUTBOX = Gauge("relay_outbox_packets", "Packets waiting to be sent in all halls.", registry=REGISTRY)
 SENT = Counter("relay_packets_sent_total", "Packets sent.", registry=REGISTRY)
 SEND_FAILURES = Counter("relay_send_failures_total", "Packets that the link could not send.", registry=REGISTRY)
-EFFECTS = Counter("relay_effects_total", "Effects settled, by kind and outcome.", ["kind", "outcome"], registry=REGISTRY)
+EFFECTS = Counter(
+    "relay_effects_total", "Effects settled, by kind and outcome.", ["kind", "outcome"], registry=REGISTRY
+)
 JOINS = Counter("relay_joins_total", "Attempts to join a room, by outcome.", ["outcome"], registry=REGISTRY)
-HALL_RESTARTS = Counter("relay_hall_restarts_total", "Halls restarted from the journal, by cause.", ["cause"], registry=REGISTRY)
+HALL_RESTARTS = Counter(
+    "relay_hall_restarts_total", "Halls restarted from the journal, by cause.", ["cause"], registry=REGISTRY
+)
 WEBHOOKS = Counter("relay_webhooks_total", "LiveKit webhooks, by outcome.", ["outcome"], registry=REGISTRY)
 REQUESTS = Counter(
     "relay_http_requests_total", "HTTP requests, by route and status.", ["route", "status"], registry=REGISTRY

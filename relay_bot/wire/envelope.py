@@ -69,9 +69,7 @@ def too_deep(data: bytes) -> bool:
 def decode_envelope(data: bytes) -> Envelope:
     """Decode and check an inbound envelope; raises `Refuse` (too_large, malformed, unsupported_version)."""
     if len(data) > MAX_ENVELOPE_BYTES:
-        raise Refuse(
-            "too_large", f"an envelope has at most {MAX_ENVELOPE_BYTES} bytes, this one has {len(data)}"
-        )
+        raise Refuse("too_large", f"an envelope has at most {MAX_ENVELOPE_BYTES} bytes, this one has {len(data)}")
     if too_deep(data):
         raise Refuse("malformed", f"JSON nested deeper than {MAX_DEPTH} levels")
     try:

@@ -30,7 +30,7 @@ TRANSIENT: Final[frozenset[str]] = frozenset({"busy", "rate_limited", "sender_un
 """Refusals that the same message, sent again with the same id, may outlive: they are not remembered."""
 
 
-class Refuse(Exception):  # noqa: N818  (an answer to a sender, not a fault of the program)
+class Refuse(Exception):
     """Raise it in a handler to refuse the message: nothing of it is kept, the sender hears why.
 
     `field` is the path of what was wrong (`payload.options[2]`), `retry_after_ms` when to try again.

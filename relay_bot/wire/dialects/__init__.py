@@ -36,8 +36,6 @@ def recognise(data: bytes, topic: str, enabled: frozenset[str]) -> Spoken | None
     return None
 
 
-def say(
-    name: str, kind: str, payload: Mapping[str, Any], *, sender: tuple[str, str], at_ms: int
-) -> bytes | None:
+def say(name: str, kind: str, payload: Mapping[str, Any], *, sender: tuple[str, str], at_ms: int) -> bytes | None:
     """Say something in a dialect; `None` where it has no word for it. `sender` is (identity, name)."""
     return DIALECTS[name].say(kind, payload, sender=sender, at_ms=at_ms)
