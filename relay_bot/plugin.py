@@ -276,6 +276,17 @@ class Context(Protocol):
         """Owe an effect; one with the same key that is still owed is replaced."""
         ...
 
+    def secret(self, name: str) -> bytes:
+        """Give a random key of 32 bytes, made when it is first asked for: for keyed hashes.
+
+        It is durable with this commit and never in an event.
+        """
+        ...
+
+    def destroy_secret(self, name: str) -> None:
+        """Destroy a key for good: with it goes every way back from what was hashed with it."""
+        ...
+
     def set_timer(self, method: Callable[[str, Context], None], key: str, at_ms: int) -> None:
         """Have a `timer` method of this plugin called with `key` at a time of the bot's clock.
 
@@ -373,6 +384,10 @@ class Plugin(Generic[S, C]):
 
     def refuses(self, sender: Sender, kind: str) -> Refuse | None:
         """Refuse a participant's messages before any handler sees them (a mute); `None` lets them pass."""
+        return None
+
+    def refuses_join(self, identity: str) -> Refuse | None:
+        """Refuse someone a join token (a ban); `None` lets them have it."""
         return None
 
     def hall_state(self, participant: Participant) -> dict[str, Any]:

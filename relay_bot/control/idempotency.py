@@ -32,8 +32,8 @@ class IdempotencyLog:
     async def start(self) -> None:
         """Read what was answered before."""
         self._session = await self._journal.claim(self._name, "", now_ms(), _FOR_EVER_MS)
-        _, answers = await self._journal.load(self._session.id, _MAX_LOADED)
-        for key, answer in answers:
+        kept = await self._journal.load(self._session.id, _MAX_LOADED)
+        for key, answer in kept.answers:
             self._answers.put(key, decode_answer(answer))
 
     async def once(self, key: str, digest: str, run: Callable[[], Awaitable[Any]]) -> Any:

@@ -150,6 +150,15 @@ class Hall:
             raise Refuse("busy", "the hall is overloaded; send again", retry_after_ms=1000)
         return await item.waiter.future
 
+    def refuses_join(self, identity: str) -> Refuse | None:
+        """Ask the plugins whether someone is to get no join token."""
+        session = self._session
+        for plugin in session.plugins.values() if session else ():
+            refusal = plugin.refuses_join(identity)
+            if refusal is not None:
+                return refusal
+        return None
+
     def room_is(self, sid: str) -> None:
         """Hear under which id LiveKit lists the room now: another one after the SFU was restarted."""
         self.room_sid = sid
@@ -812,6 +821,8 @@ class Hall:
         batch = Batch(turn.session.info, lambda error: self._committed(turn, snapshots, error))
         batch.events = turn.events
         batch.answers = turn.answer_rows
+        batch.secrets = turn.secrets
+        batch.forgotten = turn.forgotten
         if not self._failed:
             batch.snapshots = turn.session.snapshots_due()
         self._services.journal.submit(batch)

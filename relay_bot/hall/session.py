@@ -60,6 +60,7 @@ class Session:
         self.seq = 0
         self.core = core.CoreState()
         self.answers = AnswerMemory()
+        self.secrets: dict[str, bytes] = {}
         self.plugins: dict[str, Plugin[Any, Any]] = {
             name: each.spec.create(each.settings, view) for name, each in loaded.items()
         }
@@ -112,10 +113,11 @@ class Session:
 
     async def replay(self, journal: Journal) -> None:
         """Bring an empty session to what the journal says; raises `Unavailable`, or what a plugin raises."""
-        snapshots, answers = await journal.load(self.info.id, _MAX_ANSWERS)
-        for key, answer in answers:
+        kept = await journal.load(self.info.id, _MAX_ANSWERS)
+        for key, answer in kept.answers:
             self.answers.put(key, decode_answer(answer))
-        reached = self._restore(snapshots)
+        self.secrets = kept.secrets
+        reached = self._restore(kept.snapshots)
         after = min(reached.values())
         strangers: set[str] = set()
         while rows := await journal.read_events(self.info.id, after, _ROWS_A_READ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ import structlog
 from relay_bot.hall import core
 from relay_bot.hall.message import Answered, Message, Waiter, encode_answer
 from relay_bot.hall.session import Session
-from relay_bot.journal.batch import AnswerRow, EventRow
+from relay_bot.journal.batch import AnswerRow, EventRow, SecretRow
 from relay_bot.plugin import (
     Context,
     Effect,
@@ -59,6 +60,8 @@ class Turn:
         self.session = session
         self.events: list[EventRow] = []
         self.answer_rows: list[AnswerRow] = []
+        self.secrets: list[SecretRow] = []
+        self.forgotten: list[str] = []
         self.answers: list[tuple[Message | None, Waiter, Answered]] = []
         self.outgoing: list[Outgoing] = []
         self.latest: dict[tuple[str, ...], Latest | None] = {}
@@ -103,7 +106,7 @@ class Halted(Exception):
 class TurnContext:
     """The `Context` of one call into a plugin."""
 
-    __slots__ = ("_plugin", "_recorded", "_turn", "audience", "message_id", "now", "private", "sender")
+    __slots__ = ("_plugin", "_turn", "audience", "message_id", "now", "private", "sender")
 
     def __init__(
         self,
@@ -117,7 +120,6 @@ class TurnContext:
     ) -> None:
         self._turn = turn
         self._plugin = plugin
-        self._recorded: list[Callable[[], None]] = []
         self.sender = sender
         self.now = now
         self.message_id = message_id
@@ -162,6 +164,20 @@ class TurnContext:
             raise TypeError(f"{type(effect).__name__}: not an effect that the hall can do")
         self._record_core(core.EffectOwed(self._plugin, key, effect, self._turn.session.seq + 1))
         self._turn.owes = True
+
+    def secret(self, name: str) -> bytes:
+        session, full = self._turn.session, f"{self._plugin}.{name}"
+        found = session.secrets.get(full)
+        if found is None:
+            found = session.secrets[full] = secrets.token_bytes(32)
+            self._turn.secrets.append((session.info.id, full, found))
+        return found
+
+    def destroy_secret(self, name: str) -> None:
+        full = f"{self._plugin}.{name}"
+        if self._turn.session.secrets.pop(full, None) is not None:
+            self._turn.secrets = [row for row in self._turn.secrets if row[1] != full]
+            self._turn.forgotten.append(full)
 
     def set_timer(self, method: Callable[[str, Context], None], key: str, at_ms: int) -> None:
         self._record_core(core.TimerSet(self._plugin, method.__name__, key, at_ms))

@@ -13,6 +13,8 @@ AnswerRow = tuple[int, bytes, int, bytes]
 """session, key, minute, answer"""
 SnapshotRow = tuple[int, str, int, int, bytes]
 """session, plugin, seq, version, state"""
+SecretRow = tuple[int, str, bytes]
+"""session, name, value"""
 
 
 class JournalError(Exception):
@@ -44,10 +46,18 @@ def settle(future: asyncio.Future[JournalError | None]) -> Callable[[JournalErro
     return done
 
 
+class Kept(msgspec.Struct, frozen=True):
+    """What is kept of a session beside its events: answers as (key, answer), oldest first; secrets by name."""
+
+    snapshots: list[SnapshotRow]
+    answers: list[tuple[bytes, bytes]]
+    secrets: dict[str, bytes]
+
+
 class Batch:
     """All that one hall commits together; `done` is called in the loop with the error or `None`."""
 
-    __slots__ = ("answers", "done", "epoch", "events", "session", "snapshots")
+    __slots__ = ("answers", "done", "epoch", "events", "forgotten", "secrets", "session", "snapshots")
 
     def __init__(self, session: SessionInfo, done: Callable[[JournalError | None], None]) -> None:
         self.session = session.id
@@ -56,6 +66,9 @@ class Batch:
         self.events: list[EventRow] = []
         self.answers: list[AnswerRow] = []
         self.snapshots: list[SnapshotRow] = []
+        self.secrets: list[SecretRow] = []
+        self.forgotten: list[str] = []
+        """Names of secrets to destroy."""
 
     def __len__(self) -> int:
         return len(self.events) + len(self.answers) + len(self.snapshots)

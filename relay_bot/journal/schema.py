@@ -59,6 +59,16 @@ snapshots = sa.Table(
     sqlite_with_rowid=False,
 )
 
+secrets = sa.Table(
+    "secrets",
+    metadata,
+    # Keys of keyed hashes; destroying one cuts the way back from an anonymous vote to its voter.
+    sa.Column("session", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("value", sa.LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 
 class SchemaError(Exception):
     """The database can't be brought to this program's schema; the text says why and what to do."""

@@ -4,6 +4,7 @@ gives Python's lock away and may wait 5 ms to get it back (359 µs a row with `e
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Iterator, Sequence
 from itertools import chain
@@ -62,7 +63,14 @@ class SqliteStore:
                 raise
         except sqlite3.Error as error:
             return [Unavailable(f"the journal can't be written: {error}")] * len(group)
+        if any(batch.forgotten for batch in group):
+            self._purge_log()
         return results
+
+    def _purge_log(self) -> None:
+        """Take destroyed secrets out of the write-ahead log as well; the next commit tries again if it can't now."""
+        with contextlib.suppress(sqlite3.Error):
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _write(self, batch: Batch) -> JournalError | None:
         execute = self._connection.execute
@@ -74,6 +82,9 @@ class SqliteStore:
             self._insert("events", 5, batch.events)
             self._insert("answers", 4, batch.answers, "OR REPLACE")
             self._insert("snapshots", 5, batch.snapshots, "OR REPLACE")
+            self._insert("secrets", 3, batch.secrets, "OR REPLACE")
+            for name in batch.forgotten:
+                execute("DELETE FROM secrets WHERE session = ? AND name = ?", (batch.session, name))
         except sqlite3.IntegrityError:
             execute("ROLLBACK TO batch")
             return Fenced("another bot has written to this hall's sequence")
@@ -166,6 +177,10 @@ class SqliteStore:
             "SELECT key, answer FROM answers WHERE session = ? ORDER BY minute DESC LIMIT ?", (session, limit)
         )
         return rows[::-1]
+
+    def secrets(self, session: int) -> dict[str, bytes]:
+        """Read the session's secrets by name."""
+        return dict(self._read("SELECT name, value FROM secrets WHERE session = ?", (session,)))
 
     def events(self, session: int, after: int) -> Iterator[EventRow]:
         """Read the session's events with a `seq` above `after`, in order."""

@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from relay_bot.journal.batch import Batch, EventRow, JournalError, SessionInfo, SnapshotRow, Unavailable
+from relay_bot.journal.batch import Batch, EventRow, JournalError, Kept, SessionInfo, Unavailable
 from relay_bot.journal.schema import SchemaError, migrate
 from relay_bot.journal.sqlite import SqliteStore
 from relay_bot.observe import metrics
@@ -79,10 +79,12 @@ class Journal:
         """Check that the database can be written; raises `Unavailable`."""
         await self._call(lambda store: store.probe())
 
-    async def load(self, session: int, answers: int) -> tuple[list[SnapshotRow], list[tuple[bytes, bytes]]]:
-        """Read a session's snapshots and its newest `answers` answers."""
+    async def load(self, session: int, answers: int) -> Kept:
+        """Read what is kept of a session beside its events, with the newest `answers` answers."""
         store = self._opened()
-        return await asyncio.to_thread(lambda: (store.snapshots(session), store.answers(session, answers)))
+        return await asyncio.to_thread(
+            lambda: Kept(store.snapshots(session), store.answers(session, answers), store.secrets(session))
+        )
 
     async def read_events(self, session: int, after: int, limit: int) -> list[EventRow]:
         """Read up to `limit` events above `after`."""

@@ -1,4 +1,4 @@
-"""The first schema: sessions, events, answers, snapshots."""
+"""The first schema: sessions, events, answers, snapshots, secrets."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -46,9 +46,16 @@ def upgrade() -> None:
         sa.Column("state", sa.LargeBinary, nullable=False),
         sqlite_with_rowid=False,
     )
+    op.create_table(
+        "secrets",
+        sa.Column("session", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("name", sa.Text, primary_key=True),
+        sa.Column("value", sa.LargeBinary, nullable=False),
+        sqlite_with_rowid=False,
+    )
 
 
 def downgrade() -> None:
     """Drop the tables, with all that they hold."""
-    for table in ("snapshots", "answers", "events", "sessions"):
+    for table in ("secrets", "snapshots", "answers", "events", "sessions"):
         op.drop_table(table)
