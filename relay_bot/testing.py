@@ -352,9 +352,15 @@ class HallKit:
         """Send an interaction from a backend; gives its answer. Raises `Refused`."""
         audience = None if to is None else tuple(to)
         item = BackendMessage(
-            kind, msgspec.Raw(msgspec.json.encode(payload)), sender_id, audience, FutureWaiter(), None, "",
+            kind,
+            msgspec.Raw(msgspec.json.encode(payload)),
+            sender_id,
+            audience,
+            FutureWaiter(),
+            None,
+            "",
             time.monotonic(),
-        )  # fmt: skip
+        )
         return await self._request(item)
 
     async def call(self, plugin: str, method: str, **parameters: Any) -> Any:

@@ -106,23 +106,31 @@ class HallApi:
         prefix = "/v1/halls/{hall_id}"
         core = [
             Operation(
-                "POST", f"{prefix}/interactions", "relay", "Send an interaction", Interaction, InteractionSent,
+                "POST",
+                f"{prefix}/interactions",
+                "relay",
+                "Send an interaction",
+                Interaction,
+                InteractionSent,
                 self._interact,
             ),
-            Operation(
-                "POST", f"{prefix}/join", "relay", "Generate a join token", JoinRequest, JoinAnswer, self._join
-            ),
+            Operation("POST", f"{prefix}/join", "relay", "Generate a join token", JoinRequest, JoinAnswer, self._join),
             Operation("GET", "/v1/halls", "halls", "List the halls", NoParameters, HallList, self._list),
             Operation("GET", prefix, "halls", "Describe a hall", HallRequest, HallSummary, self._describe),
-        ]  # fmt: skip
+        ]
         routes = [
             Operation(
-                route.http_method, prefix + route.path, name, route.help, _with_hall(route.request_type),
-                route.answer_type, self._route(name, route),
+                route.http_method,
+                prefix + route.path,
+                name,
+                route.help,
+                _with_hall(route.request_type),
+                route.answer_type,
+                self._route(name, route),
             )
             for name, loaded in self._plugins.items()
             for route in loaded.spec.routes
-        ]  # fmt: skip
+        ]
         return core + routes
 
     # -- running ------------------------------------------------------------------------------------
@@ -199,9 +207,13 @@ def _key(call: Call) -> bytes | None:
 def _with_hall(request_type: type[Request]) -> type[Request]:
     """Give the request type with the path's `hall_id`, which the hall itself has no use for."""
     return msgspec.defstruct(  # type: ignore[return-value]
-        request_type.__name__, [("hall_id", str)], bases=(request_type,), frozen=True, kw_only=True,
+        request_type.__name__,
+        [("hall_id", str)],
+        bases=(request_type,),
+        frozen=True,
+        kw_only=True,
         forbid_unknown_fields=True,
-    )  # fmt: skip
+    )
 
 
 def _without_hall(request: Any, request_type: type[Request]) -> Any:

@@ -58,7 +58,7 @@ class ControlServer:
         await self._runner.setup()
         try:
             if self._settings.socket:
-                await self._start_unix(Path(self._settings.socket))
+                await self._start_unix(self._settings.socket)
             else:
                 await self._start_tcp()
         except OSError as error:
@@ -76,15 +76,8 @@ class ControlServer:
         host = f"[{address[0]}]" if ":" in address[0] else address[0]
         self.address = f"http://{host}:{address[1]}"
 
-    async def _start_unix(self, path: Path) -> None:
-        path.unlink(missing_ok=True)
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        before = os.umask(0o177)  # the socket is made with mode 0600, not narrowed to it afterwards
-        try:
-            listener.bind(str(path))
-        finally:
-            os.umask(before)
-        await web.SockSite(self._runner, listener).start()
+    async def _start_unix(self, path: str) -> None:
+        await web.SockSite(self._runner, _listener(path)).start()
         self.address = f"unix:{path}"
 
     async def stop(self) -> None:
@@ -120,6 +113,18 @@ class ControlServer:
             response = _error(ApiError(500, "internal", "something went wrong here; it has been logged"))
         metrics.REQUESTS.labels(path, str(response.status)).inc()
         return response
+
+
+def _listener(path: str) -> socket.socket:
+    """Make a Unix socket of mode 0600 (made with it, not narrowed to it afterwards)."""
+    Path(path).unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        listener.bind(path)
+    finally:
+        os.umask(before)
+    return listener
 
 
 def _error(error: ApiError) -> web.Response:

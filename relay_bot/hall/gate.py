@@ -177,6 +177,11 @@ class Gate:
             private=read.frame.door == "rpc",
         )
 
+    def take_refusals(self) -> list[Packet]:
+        """Give the answers to what was refused here."""
+        taken, self.refusals = self.refusals, []
+        return taken
+
     # -- refusing ----------------------------------------------------------------------------------------
 
     def _refuse_read(self, read: Read, refusal: Refuse, identity: str = "") -> None:
