@@ -27,7 +27,7 @@ from relay_bot.wire.refusal import Refuse
 
 log = structlog.get_logger("hall")
 
-_SLOW_SECONDS: Final = 0.05
+_SLOW_SECONDS: Final = 0.1
 INTERNAL: Final = Refuse("internal", "something went wrong here; it has been logged")
 
 

@@ -108,7 +108,7 @@ class Turn:
         if key is None or (answer.error is not None and answer.error["code"] in TRANSIENT):
             return
         self.session.answers.put(key, answer)
-        self.answer_rows.append((self.session.info.id, key, now // _MINUTE_MS, encode_answer(answer)))
+        self.answer_rows.append((self.session.info.id, now // _MINUTE_MS, key, encode_answer(answer)))
 
     def seal(self) -> list[tuple[tuple[str, ...], Outgoing | None]]:
         """Make the snapshots that were asked for, from the state as it is at the end of the turn."""
