@@ -17,6 +17,8 @@ from relay_bot.wire.envelope import field_of, too_deep
 
 _PATH_PART: Final = re.compile(r"{(\w+)}")
 _READ_SECONDS: Final = 30.0
+MAX_KEY_CHARS: Final = 200
+"""The bound of an Idempotency-Key."""
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -93,7 +95,8 @@ async def read_parameters(operation: Operation, request: web.Request) -> tuple[A
         text, path = field_of(error, "")
         field = path.removeprefix(".") or None
         place = f"{field}: " if field else ""
-        raise ApiError(422, "validation_error", f"{place}{text}", field=field) from None
+        kind = "invalid_request" if field in request.match_info else "validation_error"
+        raise ApiError(422, kind, f"{place}{text}", field=field) from None
 
 
 def _json_object(request: web.Request, raw: bytes) -> dict[str, Any]:

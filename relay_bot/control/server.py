@@ -13,7 +13,7 @@ from aiohttp import web
 from relay_bot.control.errors import ApiError, from_refuse
 from relay_bot.control.guard import Guard
 from relay_bot.control.listen import ControlError, Listener, listen
-from relay_bot.control.operation import Call, Operation, read_parameters
+from relay_bot.control.operation import MAX_KEY_CHARS, Call, Operation, read_parameters
 from relay_bot.control.stream import Streaming, Streams
 from relay_bot.observe import metrics
 from relay_bot.plugin import Download
@@ -23,7 +23,6 @@ from relay_bot.wire.refusal import Refuse
 log = structlog.get_logger("control")
 
 WEBHOOK_PATH: Final = "/livekit/webhook"
-MAX_KEY_CHARS: Final = 200
 
 
 class ControlServer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -63,12 +64,18 @@ class Committer:
         self._wake = wake
         self._waiting_ids = waiting_ids
         self._under_way: Turn | None = None
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._next: tuple[Turn, Snapshots] | None = None
 
     @property
     def busy(self) -> bool:
         """Tell whether a turn is under way."""
         return self._under_way is not None
+
+    async def idle(self) -> None:
+        """Wait until no turn is under way."""
+        await self._idle.wait()
 
     def submit(self, turn: Turn, *, wrong_state: bool = False) -> None:
         """Commit a turn: now, or after the one under way.
@@ -89,6 +96,7 @@ class Committer:
 
     def _send(self, turn: Turn, snapshots: Snapshots) -> None:
         self._under_way = turn
+        self._idle.clear()
         if not turn.must_be_kept():
             self._done(turn, snapshots, None)
             return
@@ -114,6 +122,8 @@ class Committer:
             if following is not None:
                 self.refuse(following[0], refused(BUSY))
             self._failed(error)
+        if self._under_way is None:
+            self._idle.set()
         self._wake()
 
     # -- releasing ------------------------------------------------------------------------------------

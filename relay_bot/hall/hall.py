@@ -276,16 +276,15 @@ class Hall:
                 break
             if not self._committer.busy and not decider.turn.is_empty():
                 self._committer.submit(decider.take_turn())
-            if len(self._mailbox) and decider.turn.messages < _MESSAGES_A_TURN:
+            if decider.turn.messages >= _MESSAGES_A_TURN:
+                await self._committer.idle()
+            elif len(self._mailbox):
                 await asyncio.sleep(0)
             else:
                 await self._mailbox.wait(self._next_deadline(decider))
         if self._decider is decider:
             self._decide_last(decider)
-        while self._committer.busy:
-            await self._mailbox.wait(1.0)
-            if len(self._mailbox):
-                await asyncio.sleep(0.005)  # arrivals wake us at once; they wait for the commit
+        await self._committer.idle()
 
     def _decide_last(self, decider: Decider) -> None:
         """Let plugins finish when the session ends for good, and commit what there is."""
