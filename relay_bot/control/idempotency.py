@@ -19,6 +19,16 @@ _FOR_EVER_MS: Final = 10 * 365 * 86_400_000
 _MAX_LOADED: Final = 100_000
 
 
+class _Turnstile:
+    """Lets requests with the same key through one after the other, for as long as there are any."""
+
+    __slots__ = ("lock", "waiting")
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.waiting = 0
+
+
 class IdempotencyLog:
     """Remembers the answers of keyed requests, also over a restart."""
 
@@ -27,7 +37,7 @@ class IdempotencyLog:
         self._name = f"\0{name}"
         self._session: SessionInfo | None = None
         self._answers = AnswerMemory()
-        self._running: dict[bytes, asyncio.Lock] = {}
+        self._running: dict[bytes, _Turnstile] = {}
 
     async def start(self) -> None:
         """Read what was answered before."""
@@ -42,9 +52,10 @@ class IdempotencyLog:
         Raises `ApiError` (422) where the key came with another body before. Errors are not kept.
         """
         name = answer_key(BACKEND, key)
-        lock = self._running.setdefault(name, asyncio.Lock())
+        turnstile = self._running.setdefault(name, _Turnstile())
+        turnstile.waiting += 1
         try:
-            async with lock:
+            async with turnstile.lock:
                 kept = self._answers.get(name)
                 if kept is None:
                     kept = Answered(result=await run(), digest=digest)
@@ -53,7 +64,9 @@ class IdempotencyLog:
                     raise ApiError(422, "invalid_request", "this Idempotency-Key came with another body before")
                 return kept.result
         finally:
-            self._running.pop(name, None)
+            turnstile.waiting -= 1
+            if not turnstile.waiting:
+                del self._running[name]
 
     async def _keep(self, name: bytes, answer: Answered) -> None:
         assert self._session is not None
