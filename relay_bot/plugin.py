@@ -167,6 +167,11 @@ class HallView(Protocol):
         ...
 
     @property
+    def active(self) -> bool:
+        """Whether the bot is in the room. Until it is (again), it hears how it finds everybody there."""
+        ...
+
+    @property
     def bot_identity(self) -> str:
         """The identity that clients send to."""
         ...
