@@ -72,6 +72,14 @@ class _Looked(msgspec.Struct, frozen=True):
     presences: list[Presence]
 
 
+class _Erase(msgspec.Struct, frozen=True):
+    """Someone is to be erased from this session; `done` hears how many events named them."""
+
+    identity: str
+    pseudonym: str
+    done: asyncio.Future[int]
+
+
 class _Stop(msgspec.Struct, frozen=True):
     """The process asks the hall to finish."""
 
@@ -112,6 +120,7 @@ class Hall:
         self._to_greet: dict[str, None] = {}
         self._greeted: set[str] = set()
         self._lookup: asyncio.Task[None] | None = None
+        self._to_erase: list[_Erase] = []
 
     # -- the plugins' HallView --------------------------------------------------------------------------
 
@@ -164,6 +173,12 @@ class Hall:
                 return refusal
         return None
 
+    async def erase(self, identity: str, pseudonym: str) -> int:
+        """Erase someone from this session's journal and memory; gives how many events named them."""
+        done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._mailbox.note(_Erase(identity, pseudonym, done))
+        return await done
+
     def room_is(self, sid: str) -> None:
         """Hear under which id LiveKit lists the room now: another one after the SFU was restarted."""
         self.room_sid = sid
@@ -200,7 +215,9 @@ class Hall:
         try:
             while self._ending is None:
                 try:
+                    erased = await self._erase_named()
                     self._decider = await self._open()
+                    self._tell_erased(erased)
                 except Unavailable as error:
                     failures += 1
                     await self._wait_degraded(error, failures)
@@ -235,6 +252,19 @@ class Hall:
         log.info("hall.opened", hall=self.name, session=info.id, epoch=info.epoch, seq=session.seq)
         return Decider(self, self._services, session)
 
+    async def _erase_named(self) -> list[int]:
+        """Erase whom we were asked to; between two sessions in memory, so that none of them says it again."""
+        if self._session is None:
+            return []
+        journal, rules, only = self._services.journal, self._services.personal(), self._session.info.id
+        return [await journal.erase(each.identity, each.pseudonym, rules, only=only) for each in self._to_erase]
+
+    def _tell_erased(self, counts: list[int]) -> None:
+        for asked, events in zip(self._to_erase, counts, strict=False):
+            if not asked.done.done():
+                asked.done.set_result(events)
+        del self._to_erase[: len(counts)]
+
     async def _close(self) -> None:
         """Write the last snapshots, and say in the journal how the session was left."""
         if self._session is None or self._ending is Ending.STOOD_BACK:
@@ -258,7 +288,11 @@ class Hall:
                 item.waiter.answer(refused(_OVER), AckGroups())
             elif isinstance(item, Frame) and item.reply is not None:
                 RpcWaiter(item.reply, None).answer(refused(_OVER), AckGroups())
+            elif isinstance(item, _Erase):
+                item.done.cancel()
         self._committer.abandon(refused(_OVER))
+        for asked in self._to_erase:
+            asked.done.cancel()
         if self._decider is not None:
             self._committer.refuse(self._decider.take_turn(), refused(_OVER))
         self._outbox.clear()
@@ -298,6 +332,9 @@ class Hall:
         started = time.perf_counter()
         try:
             for index, item in enumerate(items):
+                if self._decider is not decider:
+                    self._take_degraded(item)
+                    continue
                 if self._ending is not None:
                     break
                 try:
@@ -306,20 +343,21 @@ class Hall:
                     for left in items[index + 1 :]:
                         self._take_degraded(left)
                     raise
-            self._expire(decider)
-            decider.fire_timers()
-            self._greet(decider)
+            if self._decider is decider:
+                self._expire(decider)
+                decider.fire_timers()
+                self._greet(decider)
         except Halted:
-            self._restart(decider)
+            self._restart(decider, "handler")
         if self._gate.refusals:
             self._outbox.put(self._gate.take_refusals())
         if items:
             metrics.HANDLER_SECONDS.observe(time.perf_counter() - started)
 
-    def _restart(self, decider: Decider) -> None:
-        """Commit what was decided before a handler failed, then open the session anew from the journal."""
-        metrics.HALL_RESTARTS.labels("handler").inc()
-        log.warning("hall.restarts", hall=self.name)
+    def _restart(self, decider: Decider, cause: str) -> None:
+        """Commit what was decided so far, then open the session anew from the journal."""
+        metrics.HALL_RESTARTS.labels(cause).inc()
+        log.warning("hall.restarts", hall=self.name, cause=cause)
         self._decider = None
         self._committer.submit(decider.take_turn(), wrong_state=True)
 
@@ -369,6 +407,8 @@ class Hall:
                 self._refuse_full(item)
             case BackendMessage() | RouteCall():
                 item.waiter.answer(refused(BUSY), AckGroups())
+            case _Erase():
+                self._to_erase.append(item)
             case _:
                 self._take_note(item)
                 # Plugins that are opened later hear of who is here from the roster, not of how they came.
@@ -411,6 +451,9 @@ class Hall:
                 decider.debt_settled(item)
             case _Looked():
                 self._looked(decider, item.presences)
+            case _Erase():
+                self._to_erase.append(item)
+                self._restart(decider, "erasure")
             case Seated():
                 self._take_note(item)
                 absent, self._absent = self._absent or set(), None
