@@ -387,6 +387,10 @@ class Plugin(Generic[S, C]):
     def effect_settled(self, effect: Effect, error: str | None, ctx: Context) -> None:
         """Hear that an effect which this plugin owed was done, or given up for the reason `error`."""
 
+    def wants_command(self, name: str) -> bool:
+        """Tell whether there is something to do for a command that another plugin has as well."""
+        return True
+
     def refuses(self, sender: Sender, kind: str) -> Refuse | None:
         """Refuse a participant's messages before any handler sees them (a mute); `None` lets them pass."""
         return None
