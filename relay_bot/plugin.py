@@ -511,7 +511,7 @@ def _first_annotation(place: str, function: Callable[..., Any]) -> Any:
 
 
 _WORD = re.compile(r'\s*(?:"([^"]*)"|(\S+))')
-_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", re.IGNORECASE)
+_DURATION = re.compile(r"(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s)?", re.IGNORECASE)
 
 
 class Arguments:

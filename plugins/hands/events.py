@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from relay_bot.plugin import Event
 
 
 class HandRaised(Event, frozen=True):
     """A hand went up, at `index` of the queue. `away`: its owner is not in the hall."""
+
+    personal: ClassVar[tuple[str, ...]] = ("name", "topic")
 
     identity: str
     name: str
@@ -19,6 +23,8 @@ class HandRaised(Event, frozen=True):
 
 class HandChanged(Event, frozen=True):
     """A hand that is up was raised again: the place stays."""
+
+    personal: ClassVar[tuple[str, ...]] = ("topic",)
 
     identity: str
     topic: str
@@ -53,6 +59,8 @@ class RaiserAway(Event, frozen=True):
 class RaiserBack(Event, frozen=True):
     """They came back in time."""
 
+    personal: ClassVar[tuple[str, ...]] = ("name",)
+
     identity: str
     name: str
 
@@ -86,6 +94,8 @@ class HandGivenBack(Event, frozen=True):
 class Invited(Event, frozen=True):
     """Someone was invited onto the stage, or invited anew. `by` is empty for a backend and the bot itself."""
 
+    personal: ClassVar[tuple[str, ...]] = ("name",)
+
     identity: str
     name: str
     by: str
@@ -104,6 +114,8 @@ class InviteClosed(Event, frozen=True):
 class Promoting(Event, frozen=True):
     """Someone is to be on the stage, or to get the rights of one who is there again: LiveKit is asked."""
 
+    personal: ClassVar[tuple[str, ...]] = ("name",)
+
     identity: str
     name: str
     by: str
@@ -121,6 +133,8 @@ class Promoted(Event, frozen=True):
 
 class Demoting(Event, frozen=True):
     """Someone is to leave the stage: LiveKit is asked. `reason`: demoted, own, time, removed."""
+
+    personal: ClassVar[tuple[str, ...]] = ("name",)
 
     identity: str
     name: str

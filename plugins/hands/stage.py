@@ -1,4 +1,8 @@
-"""The stage: who is on it is what LiveKit has confirmed, never what was only asked for."""
+"""The stage: who is on it is what LiveKit has confirmed, never what was only asked for.
+
+What is asked of LiveKit for somebody is owed under their bare identity: the newest takes the place of all before,
+and erasing the participant finds it.
+"""
 
 from __future__ import annotations
 
@@ -78,7 +82,7 @@ class StagePart(QueuePart):
 
     def _ask_for(self, identity: str, can_publish: bool, ctx: Context) -> None:
         """Have LiveKit change the one right; what else they may do stays as it is."""
-        ctx.owe(SetPermissions(identity, can_publish=can_publish), key=f"stage:{identity}")
+        ctx.owe(SetPermissions(identity, can_publish=can_publish), key=identity)
         ctx.set_timer(self.is_late, identity, ctx.now + round(self.settings.report_seconds * 1000))
 
     @timer
@@ -178,7 +182,7 @@ class StagePart(QueuePart):
         if identity not in self.state.stage:
             raise Refuse("not_found", "they are not on the stage", field=f"{at}participant_id")
         self._demote(identity, "removed", ctx)
-        ctx.owe(RemoveParticipant(identity), key=f"remove:{identity}")
+        ctx.owe(RemoveParticipant(identity), key=identity)
 
     def _off_stage(self, identity: str, ctx: Context) -> None:
         """Have a guest off the stage: LiveKit has done it, or they are gone."""
@@ -236,7 +240,7 @@ class StagePart(QueuePart):
         guest = self.state.stage.get(identity)
         if guest is None:
             if identity in self.state.former and participant.can_publish and participant.role < Role.MODERATOR:
-                ctx.owe(SetPermissions(identity, can_publish=False), key=f"stage:{identity}")
+                ctx.owe(SetPermissions(identity, can_publish=False), key=identity)
             return
         if guest.away_at is not None:
             ctx.record(GuestBack(identity))
@@ -296,7 +300,7 @@ class StagePart(QueuePart):
         if guest.status == "promoting":
             self._tell_hosts(ctx, f"{guest.name} ({key}) could not be put on the stage: they are not here.")
         ctx.record(Demoting(key, guest.name, "gone", ctx.now))
-        ctx.owe(SetPermissions(key, can_publish=False), key=f"stage:{key}")
+        ctx.owe(SetPermissions(key, can_publish=False), key=key)
         self._off_stage(key, ctx)
 
     @timer

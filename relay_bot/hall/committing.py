@@ -173,9 +173,17 @@ class Committer:
             return []  # an empty list would be everybody, to LiveKit
         receivers = to or ()
         made = [Packet(sent.data, receivers)]
-        speaker = (sent.sender_id or self._bot.identity, self._bot.name)
+        speaker = self._speaker(sent)
         for name in self._gate.heard_dialects:
             said = dialects.say(name, sent.kind, sent.payload, sender=speaker, at_ms=now_ms())
             if said is not None:
                 made.append(Packet(said, receivers))
         return made
+
+    def _speaker(self, sent: Outgoing) -> tuple[str, str]:
+        """Give the identity and the name that a dialect tells for the sender."""
+        named: str | None = sent.payload.get("display_name") if sent.kind == "chat" else None
+        if sent.sender_id is None:
+            return self._bot.identity, named or self._bot.name
+        person = self._roster.get(sent.sender_id)
+        return sent.sender_id, named or (person.display_name if person else sent.sender_id)

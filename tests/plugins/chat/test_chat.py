@@ -171,6 +171,20 @@ async def test_an_inferred_message_never_takes_the_place_of_a_certain_one(tmp_pa
         assert await texts(again) == ["true"]
 
 
+async def test_those_who_speak_a_dialect_hear_the_senders_name(tmp_path: Path) -> None:
+    async with hall(tmp_path) as kit:
+        ann, bob = await kit.join("ann", name="Ann"), await kit.join("bob")
+        said = {"id": "m-1", "type": "chat", "text": "hi", "senderId": "bob", "timestamp": 1}
+        kit.room.tell(Frame(msgspec.json.encode(said), "bob", 0.0))
+        await ann.ask("chat", {"text": "hello"}, "m-2")
+        await kit.settle()
+        (heard,) = [packet for packet in bob.received if packet.get("senderId")]
+        assert (heard["id"], heard["senderId"], heard["senderName"], heard["text"]) == ("m-2", "ann", "Ann", "hello")
+        await kit.backend("chat", {"text": "welcome"})
+        await kit.settle()
+        assert bob.received[-1]["senderName"] == "Relay"
+
+
 # -- private messages -------------------------------------------------------------------------------------
 
 
@@ -246,6 +260,9 @@ async def test_a_participant_counts_once_for_each_emoji(tmp_path: Path) -> None:
             await guest.ask("reaction", {"emoji": emoji, "message_id": "m-1"})
         told = await bob.wait("reaction_counts", lambda said: said["counts"] == {"👍": 2, "🎉": 1})
         assert told["message_id"] == "m-1"
+        seq = kit.hall.seq
+        await bob.ask("reaction", {"emoji": "🎉", "message_id": "m-1"})
+        assert kit.hall.seq == seq
         await kit.restart()
         assert (await history(ann))[0]["reactions"] == {"👍": 2, "🎉": 1}
         assert (await refusal(ann.ask("reaction", {"emoji": "x", "message_id": "m-2"}))).code == "not_found"

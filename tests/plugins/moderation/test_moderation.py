@@ -428,6 +428,14 @@ async def test_a_command_takes_durations_up_to_a_year(tmp_path: Path, duration: 
         assert (await refusal(host.say("/mute"))).code == "malformed"
 
 
+async def test_a_number_too_long_to_be_one_is_part_of_the_reason(tmp_path: Path) -> None:
+    async with hall(tmp_path) as kit:
+        host, ann = await kit.join("host", role="host"), await kit.join("ann")
+        await host.say(f"/mute ann {'9' * 400}m")
+        assert ann.last("moderation") == {"action": "mute", "participant_id": "ann", "reason": "9" * 400 + "m"}
+        assert (await refusal(host.say(f"/mute ann {'9' * 5000}m"))).code == "malformed"
+
+
 async def test_sanctions_are_bounded(tmp_path: Path) -> None:
     async with hall(tmp_path, max_sanctions=2) as kit:
         for identity in ("a", "b", "b"):
