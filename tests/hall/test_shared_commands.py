@@ -9,7 +9,7 @@ import pytest
 
 from relay_bot.testing import HallKit, Refused
 
-PLUGIN = '''
+PLUGIN = """
 from relay_bot.plugin import Arguments, Body, Context, Event, Plugin, State, command, handle
 
 class Ready(Body, type="ready_{name}"):
@@ -35,7 +35,7 @@ class NextPlugin(Plugin[Readiness]):
 
     def wants_command(self, name: str) -> bool:
         return self.state.ready
-'''
+"""
 
 
 @pytest.fixture
