@@ -14,12 +14,15 @@ from typing import Any, Final
 import structlog
 
 from relay_bot import __version__
+from relay_bot.control.events_api import EventsApi
 from relay_bot.control.guard import Guard, control_token
 from relay_bot.control.hall_api import HallApi
 from relay_bot.control.idempotency import IdempotencyLog
 from relay_bot.control.openapi import describe
 from relay_bot.control.operation import Operation
+from relay_bot.control.privacy_api import PrivacyApi
 from relay_bot.control.process_api import ProcessApi, webhook_handler
+from relay_bot.control.rooms_api import RoomsApi
 from relay_bot.control.server import ControlServer
 from relay_bot.hall.halls import Halls
 from relay_bot.hall.plugins import load_plugins
@@ -90,6 +93,9 @@ class App:
         once = IdempotencyLog(journal, f"control {settings.control.host}:{settings.control.port}")
         await once.start()
         operations: list[Operation] = HallApi(settings, halls, plugins, once).operations()
+        operations += RoomsApi(settings, rooms, halls, once).operations()
+        operations += EventsApi(halls, journal, lambda hall: hall.feed).operations()
+        operations += PrivacyApi(halls).operations()
         operations += ProcessApi(halls, journal, lambda: describe(operations, __version__)).operations()
         webhook = webhook_handler(Webhooks(settings.livekit), halls)
         self.control = ControlServer(settings.control, Guard(settings.control, token), operations, webhook)

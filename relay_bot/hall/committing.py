@@ -11,6 +11,7 @@ from typing import Final
 import structlog
 
 from relay_bot.hall.debts import Debtor
+from relay_bot.hall.feed import Feed
 from relay_bot.hall.gate import Gate
 from relay_bot.hall.message import Answered, refused
 from relay_bot.hall.outbox import AckGroups, Outbox, Packet
@@ -46,6 +47,7 @@ class Committer:
         bot: BotSettings,
         journal: Journal,
         outbox: Outbox,
+        feed: Feed,
         debtor: Debtor,
         gate: Gate,
         roster: HallRoster,
@@ -57,6 +59,7 @@ class Committer:
         self._bot = bot
         self._journal = journal
         self._outbox = outbox
+        self._feed = feed
         self._debtor = debtor
         self._gate = gate
         self._roster = roster
@@ -162,6 +165,7 @@ class Committer:
                 continue
             for packet in self._packets(sent):
                 self._outbox.put_snapshot(key, packet)
+        self._feed.publish(turn.events)
         if turn.debts is not None:
             self._debtor.owe(turn.debts)
 

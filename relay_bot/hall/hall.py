@@ -15,6 +15,7 @@ import structlog
 from relay_bot.hall.committing import BUSY, Committer
 from relay_bot.hall.debts import Debtor, DebtSettled
 from relay_bot.hall.deciding import Decider
+from relay_bot.hall.feed import Feed
 from relay_bot.hall.gate import Gate, Read
 from relay_bot.hall.mailbox import Mailbox
 from relay_bot.hall.message import Answered, BackendMessage, RouteCall, RpcWaiter, refused
@@ -100,6 +101,7 @@ class Hall:
         self._gate = Gate(settings.gate, frozenset(settings.halls.dialects), self._people)
         self._mailbox = Mailbox(settings.gate.mailbox, self._refuse_full)
         self._outbox = Outbox(name)
+        self.feed = Feed()
         self._keeper = SeatKeeper(name, services, self._mailbox)
         self._debtor = Debtor(name, services, self._mailbox.note)
         self._committer = Committer(
@@ -107,6 +109,7 @@ class Hall:
             settings.bot,
             services.journal,
             self._outbox,
+            self.feed,
             self._debtor,
             self._gate,
             self._people,
@@ -306,6 +309,7 @@ class Hall:
         if self._decider is not None:
             self._committer.refuse(self._decider.take_turn(), refused(_OVER))
         self._outbox.clear()
+        self.feed.close()
         for hold in (self._gate.nameless, self._gate.strangers):
             deque(hold.clear(), maxlen=0)
 

@@ -86,7 +86,7 @@ async def test_a_handler_that_fails_again_and_again_makes_its_hall_wait(kit: Hal
     """Each failure after recording costs a replay: a flood of them must not cost the other halls."""
     alice = await kit.join("alice")
     for _ in range(4):
-        with pytest.raises(Refused, match="internal|busy"):
+        with pytest.raises(Refused, match=r"internal|busy"):
             await alice.until_taken("break", {})
     await kit.until(lambda: kit.hall.status == "degraded")
     await alice.until_taken("debt", {"identity": "nobody"})
