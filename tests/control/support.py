@@ -89,6 +89,9 @@ class KitHalls:
     def found(self, name: str, sid: str) -> None:
         self.told.append((name, sid))
 
+    async def erase(self, identity: str) -> int:
+        return 0
+
 
 class FakeRooms:
     """LiveKit's rooms in memory; `rooms_contract.py` holds it to the real ones."""

@@ -159,12 +159,12 @@ async def test_the_session_changes_under_a_follower(endpoint: Endpoint) -> None:
 async def test_a_slow_reader_is_told_and_can_go_on(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     subscribe = endpoint.journal.feed.subscribe
 
-    def small() -> Subscription:
+    def small(self: feeds.Feed) -> Subscription:
         made = subscribe()
         made._bound = 2  # pyright: ignore[reportPrivateUsage] - the real bound takes 20,000 events
         return made
 
-    monkeypatch.setattr(feeds.Feed, "subscribe", lambda self: small())
+    monkeypatch.setattr(feeds.Feed, "subscribe", small)
     async with follow(endpoint) as reader:
         await reader.next()
         endpoint.journal.feed.publish([(session(endpoint), n, 0, "desk.note_laid", b"{}") for n in (1, 2, 3)])
@@ -228,13 +228,10 @@ async def test_followers_are_bounded_and_those_who_leave_make_room(
         assert full.headers["Retry-After"] == "5"
         other.answer.close()
 
-        async def let_in() -> int:
-            async with asyncio.timeout(5):
-                while (answer := await ask(endpoint)) == 503:
-                    await asyncio.sleep(0.02)
-                return answer
-
-        assert await let_in() == 200
+        async with asyncio.timeout(5):
+            while (status := await ask(endpoint)) == 503:  # noqa: ASYNC110 - the endpoint tells no event of it
+                await asyncio.sleep(0.02)
+        assert status == 200
 
 
 async def ask(endpoint: Endpoint) -> int:
