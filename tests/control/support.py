@@ -21,7 +21,7 @@ from relay_bot.control.idempotency import IdempotencyLog
 from relay_bot.control.openapi import describe
 from relay_bot.control.operation import Operation
 from relay_bot.control.process_api import ProcessApi, webhook_handler
-from relay_bot.control.rooms_api import RoomsApi
+from relay_bot.control.rooms_api import RoomsApi, RoomService
 from relay_bot.control.server import ControlServer
 from relay_bot.hall.feed import Feed
 from relay_bot.hall.hall import Hall
@@ -148,13 +148,21 @@ class FakeRooms:
 class Endpoint:
     """The endpoint with one hall; `call` asks it like a backend that has the token."""
 
-    def __init__(self, settings: Settings, kit: HallKit, journal: FedJournal, client: aiohttp.ClientSession) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        kit: HallKit,
+        journal: FedJournal,
+        client: aiohttp.ClientSession,
+        rooms: RoomService | None = None,
+    ) -> None:
         self.settings = settings
         self.kit = kit
         self.journal = journal
         self.client = client
         self.halls = KitHalls(kit)
         self.rooms = FakeRooms()
+        self._service: RoomService = rooms or self.rooms
         self.once = IdempotencyLog(journal, "control")
         self.operations: list[Operation] = []
         self.server: ControlServer | None = None
@@ -176,7 +184,7 @@ class Endpoint:
         plugins = load_plugins(self._plugins(), Path())
         self.operations = [
             *HallApi(self.settings, self.halls, plugins, self.once).operations(),
-            *RoomsApi(self.settings, self.rooms, self.halls, self.once).operations(),
+            *RoomsApi(self.settings, self._service, self.halls, self.once).operations(),
             *EventsApi(self.halls, self.journal, lambda hall: self.journal.feed).operations(),
         ]
         self.operations += ProcessApi(self.halls, self.journal, lambda: describe(self.operations, "0.0.0")).operations()
@@ -236,9 +244,12 @@ class Endpoint:
 
 
 @asynccontextmanager
-async def open_endpoint(folder: Path, **control: Any) -> AsyncGenerator[Endpoint]:
-    """Open an endpoint with a live hall; `control` are settings of that section."""
-    settings = Settings(livekit=LIVEKIT, control=msgspec.convert({"port": 0} | control, ControlSettings))
+async def open_endpoint(
+    folder: Path, *, rooms: RoomService | None = None, livekit: LivekitSettings = LIVEKIT, **control: Any
+) -> AsyncGenerator[Endpoint]:
+    """Open an endpoint with a live hall; `control` are settings of that section, `rooms` a real LiveKit's."""
+    settings = Settings(livekit=livekit, control=msgspec.convert({"port": 0} | control, ControlSettings))
+    folder.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - a test's own folder
     journal = FedJournal(f"sqlite:///{folder / 'relay.db'}")
     await journal.start()
     try:
@@ -246,7 +257,7 @@ async def open_endpoint(folder: Path, **control: Any) -> AsyncGenerator[Endpoint
             HallKit.open(folder, PLUGINS, settings=settings, journal=journal) as kit,
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as client,
         ):
-            endpoint = Endpoint(settings, kit, journal, client)
+            endpoint = Endpoint(settings, kit, journal, client, rooms)
             try:
                 await endpoint.start()
                 yield endpoint

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -11,7 +12,7 @@ from relay_bot.control.listen import ControlError
 from tests.control.support import open_endpoint
 
 
-async def refused(folder: Path, **control: object) -> str:
+async def refused(folder: Path, **control: Any) -> str:
     with pytest.raises(ControlError) as caught:
         async with open_endpoint(folder, **control):
             pass
