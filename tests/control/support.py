@@ -23,10 +23,8 @@ from relay_bot.control.operation import Operation
 from relay_bot.control.process_api import ProcessApi, webhook_handler
 from relay_bot.control.rooms_api import RoomsApi, RoomService
 from relay_bot.control.server import ControlServer
-from relay_bot.hall.feed import Feed
 from relay_bot.hall.hall import Hall
 from relay_bot.hall.plugins import load_plugins
-from relay_bot.journal.batch import Batch, JournalError
 from relay_bot.journal.writer import Journal
 from relay_bot.livekit.rooms import RoomsError
 from relay_bot.livekit.webhooks import Webhooks
@@ -50,25 +48,6 @@ class Answer(NamedTuple):
         """Status, type and code of an error in the published form."""
         assert set(self.body) == {"error"}, self.body
         return self.status, self.body["error"]["type"], self.body["error"]["code"]
-
-
-class FedJournal(Journal):
-    """A journal that feeds what it has kept, as the hall does."""
-
-    def __init__(self, url: str) -> None:
-        super().__init__(url)
-        self.feed = Feed()
-
-    def submit(self, batch: Batch) -> None:
-        done, session = batch.done, batch.session
-
-        def kept(error: JournalError | None) -> None:
-            done(error)
-            if error is None:
-                self.feed.publish([row for row in batch.events if row[0] == session])
-
-        batch.done = kept
-        super().submit(batch)
 
 
 class KitHalls:
@@ -152,7 +131,7 @@ class Endpoint:
         self,
         settings: Settings,
         kit: HallKit,
-        journal: FedJournal,
+        journal: Journal,
         client: aiohttp.ClientSession,
         rooms: RoomService | None = None,
     ) -> None:
@@ -185,7 +164,7 @@ class Endpoint:
         self.operations = [
             *HallApi(self.settings, self.halls, plugins, self.once).operations(),
             *RoomsApi(self.settings, self._service, self.halls, self.once).operations(),
-            *EventsApi(self.halls, self.journal, lambda hall: self.journal.feed).operations(),
+            *EventsApi(self.halls, self.journal, lambda hall: hall.feed).operations(),
         ]
         self.operations += ProcessApi(self.halls, self.journal, lambda: describe(self.operations, "0.0.0")).operations()
         webhook = webhook_handler(Webhooks(self.settings.livekit), self.halls)
@@ -250,7 +229,7 @@ async def open_endpoint(
     """Open an endpoint with a live hall; `control` are settings of that section, `rooms` a real LiveKit's."""
     settings = Settings(livekit=livekit, control=msgspec.convert({"port": 0} | control, ControlSettings))
     folder.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - a test's own folder
-    journal = FedJournal(f"sqlite:///{folder / 'relay.db'}")
+    journal = Journal(f"sqlite:///{folder / 'relay.db'}")
     await journal.start()
     try:
         async with (

@@ -150,14 +150,14 @@ async def test_a_session_that_is_another(endpoint: Endpoint) -> None:
 async def test_the_session_changes_under_a_follower(endpoint: Endpoint) -> None:
     async with follow(endpoint) as reader:
         await reader.next()
-        endpoint.journal.feed.publish([(77, 1, 5, "desk.note_laid", b"{}")])
+        endpoint.kit.hall.feed.publish([(77, 1, 5, "desk.note_laid", b"{}")])
         opened, first = await reader.take(2)
         assert opened == Sse(None, "stream_open", {"session": 77, "since": 0})
         assert first.id == "1"
 
 
 async def test_a_slow_reader_is_told_and_can_go_on(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    subscribe = endpoint.journal.feed.subscribe
+    subscribe = endpoint.kit.hall.feed.subscribe
 
     def small(self: feeds.Feed) -> Subscription:
         made = subscribe()
@@ -167,17 +167,17 @@ async def test_a_slow_reader_is_told_and_can_go_on(endpoint: Endpoint, monkeypat
     monkeypatch.setattr(feeds.Feed, "subscribe", small)
     async with follow(endpoint) as reader:
         await reader.next()
-        endpoint.journal.feed.publish([(session(endpoint), n, 0, "desk.note_laid", b"{}") for n in (1, 2, 3)])
+        endpoint.kit.hall.feed.publish([(session(endpoint), n, 0, "desk.note_laid", b"{}") for n in (1, 2, 3)])
         assert [each.id for each in await reader.take(2)] == ["1", "2"]
         assert await reader.next() == Sse(None, "stream_closed", {"reason": "too_slow"})
         assert await reader.next() is None
-    assert not endpoint.journal.feed._followers  # pyright: ignore[reportPrivateUsage]
+    assert not endpoint.kit.hall.feed._followers  # pyright: ignore[reportPrivateUsage]
 
 
 async def test_the_hall_is_over(endpoint: Endpoint) -> None:
     async with follow(endpoint) as reader:
         await reader.next()
-        endpoint.journal.feed.close()
+        endpoint.kit.close_room()
         assert await reader.next() == Sse(None, "stream_closed", {"reason": "hall_over"})
         assert await reader.next() is None
 
@@ -295,7 +295,7 @@ async def test_a_file_that_breaks_off_is_no_whole_one(endpoint: Endpoint, monkey
 
 async def test_a_reader_that_takes_nothing_is_cut(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "_WRITE_SECONDS", 0.2)
-    feed = endpoint.journal.feed
+    feed = endpoint.kit.hall.feed
     host, _, port = endpoint.url.removeprefix("http://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port), limit=1000)
     head = f"GET {endpoint.hall}/events HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {TOKEN}\r\n\r\n"

@@ -11,6 +11,7 @@ import aiohttp
 import jwt
 import msgspec
 import pytest
+from aiohttp import web
 from livekit.protocol.models import ParticipantInfo, ParticipantPermission, Room
 
 from relay_bot.control.guard import Guard
@@ -140,7 +141,7 @@ async def open_show(folder: Path) -> AsyncGenerator[Show]:
         await journal.stop()
 
 
-async def _no_webhook(request: aiohttp.web.Request) -> aiohttp.web.Response:
+async def _no_webhook(request: web.Request) -> web.Response:
     raise NotImplementedError
 
 
@@ -165,7 +166,7 @@ GUEST = {"guestIdentity": "viewer-123", "hostIdentity": "host-456"}
 
 
 def claims(token: str) -> dict[str, Any]:
-    return jwt.decode(token, LIVEKIT.api_secret, algorithms=["HS256"])
+    return jwt.decode(token, LIVEKIT.api_secret, algorithms=["HS256"])  # pyright: ignore[reportUnknownMemberType]
 
 
 # -- join ---------------------------------------------------------------------------------------------
