@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from plugins.announcements.bodies import Level
 from relay_bot.plugin import Event, State
 
@@ -11,6 +13,9 @@ class Announced(Event, frozen=True):
 
     Those who come before `shown_until` (ms) are told as well, unless it was only for some.
     """
+
+    subject: ClassVar[str] = "by"
+    personal: ClassVar[tuple[str, ...]] = ("text",)
 
     announcement_id: str
     text: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 import msgspec
 
@@ -15,6 +16,9 @@ class MessageSaid(Event, frozen=True):
 
     One that takes the place of an inferred message with the same id says what its sender really said.
     """
+
+    subject: ClassVar[str] = "sender_id"
+    personal: ClassVar[tuple[str, ...]] = ("text", "display_name")
 
     message_id: str
     sender_id: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import msgspec
 
@@ -16,6 +16,8 @@ class Sanctioned(Event, frozen=True):
 
     `by` is empty for a backend. `rank_known`: the participant was here, and of a lower role than `by_role`.
     """
+
+    personal: ClassVar[tuple[str, ...]] = ("display_name", "reason")
 
     sanction: SanctionKind
     identity: str
@@ -44,6 +46,8 @@ class RankKnown(Event, frozen=True):
 
 class Kicked(Event, frozen=True):
     """Someone was removed; they may come again."""
+
+    personal: ClassVar[tuple[str, ...]] = ("reason",)
 
     identity: str
     reason: str

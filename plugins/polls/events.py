@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from plugins.polls.asked import WHOLE, Rules
 from plugins.polls.tally import Tally
 from relay_bot.plugin import Event
@@ -49,6 +51,8 @@ class PollPostponed(Event, frozen=True):
 
 class Voted(Event, frozen=True, omit_defaults=True):
     """A participant's vote, in place of any that they cast before. `inferred`: see the wire's "who is believed"."""
+
+    personal: ClassVar[tuple[str, ...]] = ("text", "name")
 
     poll_id: str
     identity: str
