@@ -168,7 +168,7 @@ class Speaking(Plugin[Polls, PollsSettings]):
         rules = poll.rules
         if rules.kind == "text":
             ctx.publish_latest("poll_answers", self._answers_maker(poll), key=poll.poll_id, to=Role.HOST)
-        if rules.audience is None and is_public(poll):
+        if rules.audience is None and (rules.results == "live" or is_public(poll)):
             ctx.publish_latest("poll_results", self._results_maker(poll), key=poll.poll_id)
             return
         ctx.publish_latest("poll_results", self._results_maker(poll), key=poll.poll_id, to=Role.HOST)
@@ -266,10 +266,11 @@ class Speaking(Plugin[Polls, PollsSettings]):
             ctx.publish(kind, said, to=others)
 
     def _say_ranks(self, poll: Poll, ctx: Context) -> None:
-        """Tell each who answered a quiz their own place."""
+        """Tell each who stands on the leaderboard of a quiz their own place."""
         if not leaderboard.is_counted(poll):
             return
-        present = [person.identity for person in self.hall.roster if person.identity in poll.ballots]
+        places = self.board(poll, host=False)[1]
+        present = [person.identity for person in self.hall.roster if person.identity in places]
         for identity in present[: self.settings.max_rank_messages]:
             ctx.publish("quiz_rank", self.own_rank(poll, identity), to=(identity,))
 

@@ -191,12 +191,11 @@ class Polls(State):
         poll = self.polls[event.poll_id]
         identity = event.identity
         rules = poll.rules
-        kind = KINDS[rules.kind]
         before = poll.ballots.get(identity)
         if before is not None:
             self._uncount(poll, identity, before)
         poll.ballots[identity] = event.choices
-        kind.add(poll, poll.tally, Ballot(event.choices, event.text), 1)
+        KINDS[rules.kind].add(poll, poll.tally, Ballot(event.choices, event.text), 1)
         if event.text:
             poll.texts[identity] = event.text
         if rules.quiz is not None:

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from relay_bot.control.idempotency import IdempotencyLog
+from relay_bot.journal.batch import Batch, Unavailable
 from tests.control.support import Endpoint
 
 
@@ -90,6 +92,35 @@ async def test_the_longest_key(endpoint: Endpoint) -> None:
 
 async def test_on_others_than_post_it_means_nothing(endpoint: Endpoint) -> None:
     assert (await endpoint.call("GET", "/v1/halls", key="x" * 500)).status == 200
+
+
+async def test_two_bots_with_one_address_and_database(endpoint: Endpoint) -> None:
+    """The second one's claim fences the first; both go on, and each knows what was kept when it claimed."""
+    other = IdempotencyLog(endpoint.journal, "control")
+
+    async def made() -> str:
+        return "made"
+
+    async def never() -> str:
+        raise AssertionError("it was answered before")
+
+    assert await endpoint.once.once("a", "", made) == "made"
+    await other.start()
+    assert await other.once("a", "", never) == "made"
+    assert await endpoint.once.once("b", "", made) == "made"
+    assert await other.once("c", "", made) == "made"
+    assert await other.once("b", "", never) == "made"
+
+
+async def test_the_journal_does_not_keep_it(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    def submit(batch: Batch) -> None:
+        batch.done(Unavailable("disk full"))
+
+    monkeypatch.setattr(endpoint.journal, "submit", submit)
+    answer = await endpoint.call("POST", f"{endpoint.hall}/join", JOIN, key="k")
+    assert answer.error == (503, "busy", "busy")
+    monkeypatch.undo()
+    assert (await endpoint.call("POST", f"{endpoint.hall}/join", JOIN, key="k")).status == 200
 
 
 async def test_the_log_lets_one_through_after_the_other(endpoint: Endpoint) -> None:

@@ -20,6 +20,8 @@ class ChoiceKind:
         if (option is None) == (options is None):
             raise Refuse("invalid_choice", "expected either option or options", field="option")
         if option is not None:
+            if type(option) is int and 0 <= option < len(asked.options) and asked.min_choices == 1:
+                return Ballot((option,))  # what nearly every vote is
             return Ballot(indices(asked, (option,), "option"))
         return Ballot(tuple(sorted(indices(asked, options or (), "options"))))
 
