@@ -169,8 +169,9 @@ class Endpoint:
         self.operations += ProcessApi(self.halls, self.journal, lambda: describe(self.operations, "0.0.0")).operations()
         webhook = webhook_handler(Webhooks(self.settings.livekit), self.halls)
         guard = Guard(self.settings.control, TOKEN)
-        self.server = ControlServer(self.settings.control, guard, self.operations, webhook)
-        await self.server.start()
+        server = ControlServer(self.settings.control, guard, self.operations, webhook)
+        await server.start()
+        self.server = server
 
     def _plugins(self) -> dict[str, Any]:
         from relay_bot.hall.plugins import builtin_folder

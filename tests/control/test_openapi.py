@@ -1,6 +1,7 @@
 """`/openapi.json`: valid, complete, and true of what the running endpoint does."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,8 +13,16 @@ from jsonschema_rs import validator_for
 from schemathesis import checks as general_checks
 from schemathesis.specs.openapi import checks as openapi_checks
 
+from relay_bot.control.events_api import EventsApi
+from relay_bot.control.hall_api import HallApi
 from relay_bot.control.openapi import describe
 from relay_bot.control.operation import Operation
+from relay_bot.control.privacy_api import PrivacyApi
+from relay_bot.control.process_api import ProcessApi
+from relay_bot.control.rooms_api import RoomsApi
+from relay_bot.control.show_api import ShowApi
+from relay_bot.hall.plugins import load_plugins
+from relay_bot.settings import Settings
 from relay_bot.wire.body import Request
 from tests.control.support import TOKEN, Endpoint
 
@@ -59,6 +68,10 @@ async def test_every_route_is_in_it(endpoint: Endpoint, document: dict[str, Any]
 
 
 async def test_all_references_lead_somewhere(document: dict[str, Any]) -> None:
+    check_references(document)
+
+
+def check_references(document: dict[str, Any]) -> None:
     schemas = document["components"]["schemas"]
     text = msgspec.json.encode(document).decode()
     named = {part.partition('"')[0] for part in text.split('"$ref":"#/components/schemas/')[1:]}
@@ -94,19 +107,21 @@ async def test_the_published_call_is_described(document: dict[str, Any]) -> None
 
 
 async def test_examples_are_what_they_are_examples_of(document: dict[str, Any]) -> None:
-    def check(media: dict[str, Any]) -> int:
-        if "example" not in media:
-            return 0
-        schema = media["schema"] | {"components": document["components"]}
-        errors = [str(error) for error in validator_for(schema).iter_errors(media["example"])]
-        assert errors == []
-        return 1
+    assert check_examples(document) >= 9, "those of the published texts"
 
-    count = 0
-    for _, _, entry in operations(document):
-        for holder in (entry.get("requestBody", {}), *entry["responses"].values()):
-            count += sum(check(media) for media in holder.get("content", {}).values())
-    assert count >= 9, "those of the published texts"
+
+def check_examples(document: dict[str, Any]) -> int:
+    media = [
+        media
+        for _, _, entry in operations(document)
+        for holder in (entry.get("requestBody", {}), *entry["responses"].values())
+        for media in holder.get("content", {}).values()
+        if "example" in media
+    ]
+    for each in media:
+        schema = each["schema"] | {"components": document["components"]}
+        assert [str(error) for error in validator_for(schema).iter_errors(each["example"])] == []
+    return len(media)
 
 
 def test_plugins_may_use_the_same_names() -> None:
@@ -133,6 +148,28 @@ def test_plugins_may_use_the_same_names() -> None:
     }
     assert names["/a"]["$ref"] != names["/b"]["$ref"]
     assert names["/c"] == names["/d"] == {"type": "object"}
+
+
+def test_the_whole_of_it(tmp_path: Path) -> None:
+    """With all built-in plugins and every API, as the app puts it together."""
+    nothing: Any = None
+    configured = Settings()
+    plugins = load_plugins({}, tmp_path)
+    found = HallApi(configured, nothing, plugins, nothing).operations()
+    found += RoomsApi(configured, nothing, nothing, nothing).operations()
+    found += EventsApi(nothing, nothing, nothing).operations()
+    found += PrivacyApi(nothing).operations()
+    found += ShowApi(configured, nothing, nothing, plugins, nothing).operations()
+    found += ProcessApi(nothing, nothing, nothing).operations()
+
+    document = describe(found, "1")
+
+    schema: Any = schemathesis.openapi.from_dict(document)
+    schema.validate()
+    assert len(operations(document)) == len(found), "no two on one path"
+    assert {"polls", "chat", "hands", "moderation", "announcements"} <= {tag["name"] for tag in document["tags"]}
+    check_references(document)
+    check_examples(document)
 
 
 async def test_the_endpoint_does_what_it_says(endpoint: Endpoint, document: dict[str, Any]) -> None:
