@@ -15,7 +15,8 @@ from relay_bot.wire.refusal import Refuse
 
 
 def packet(**fields: Any) -> bytes:
-    whole: dict[str, Any] = {"relay_version": "1", "type": "wave", "payload": {}} | fields
+    empty: dict[str, Any] = {}
+    whole: dict[str, Any] = {"relay_version": "1", "type": "wave", "payload": empty, **fields}
     return json.dumps({key: value for key, value in whole.items() if value is not ...}).encode()
 
 
@@ -155,7 +156,7 @@ _json = st.recursive(
     max_leaves=12,
 )
 _names = st.sampled_from(["relay_version", "type", "sender_id", "id", "payload", "timestamp", "x"])
-_almost = st.dictionaries(_names, _json | st.just("1") | st.just({}), max_size=7).map(
+_almost = st.dictionaries(_names, _json | st.just("1"), max_size=7).map(
     lambda fields: json.dumps({"relay_version": "1", "type": "wave"} | fields).encode()
 )
 _cut = st.tuples(_almost, st.integers(0, 80), st.binary(max_size=3)).map(
