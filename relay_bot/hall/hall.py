@@ -230,7 +230,7 @@ class Hall:
         session = Session(info, self._services.plugins, self)
         await session.replay(journal)
         self._session = session
-        self._debtor.owe(session.core.debts())
+        self._debtor.begin(session.core.debts())
         self.status = "live" if self._keeper.seat is not None else "starting"
         log.info("hall.opened", hall=self.name, session=info.id, epoch=info.epoch, seq=session.seq)
         return Decider(self, self._services, session)
