@@ -300,6 +300,7 @@ class Hall:
         try:
             for index, item in enumerate(items):
                 if self._ending is not None:
+                    self._mailbox.give_back(items[index:])
                     break
                 try:
                     self._take(decider, item)

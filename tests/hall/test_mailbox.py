@@ -87,6 +87,14 @@ def test_there_is_room_again_after_a_take() -> None:
     assert (made.content(), made.refused) == (["d", "e", "f"], ["g"])
 
 
+def test_what_is_given_back_comes_first_again() -> None:
+    made = Box()
+    made.arrive(reliable("a"), lossy("b"), reliable("c"))
+    made.box.give_back(made.box.take(2))
+    made.arrive(reliable("d"))
+    assert (made.content(), made.refused) == (["a", "c", "d"], [])
+
+
 _arrivals = st.lists(st.sampled_from(["reliable", "lossy", "roster", "take"]), max_size=40)
 
 
