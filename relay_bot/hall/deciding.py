@@ -224,7 +224,9 @@ class Decider:
                 self._call(name, partial(getattr(plugin, method), key, context))
 
     def debt_settled(self, note: DebtSettled) -> None:
-        """Write off an effect, and tell the plugin that owed it."""
+        """Write off an effect, and tell the plugin that owed it; once, though it may be done and noted twice."""
+        if not self.session.core.owes(note.plugin, note.key, note.owed.seq):
+            return
         now = now_ms()
         self._record(core.EffectSettled(note.plugin, note.key, note.owed.seq, note.error), now)
         plugin = self.session.plugins.get(note.plugin)

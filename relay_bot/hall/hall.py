@@ -284,7 +284,8 @@ class Hall:
             return
         done: asyncio.Future[JournalError | None] = asyncio.get_running_loop().create_future()
         batch = Batch(self._session.info, settle(done))
-        if self._decider is not None:
+        if self._decider is not None and self._ending is not None:
+            # An end in order has committed every turn; a hall that was cancelled may know what its journal does not.
             batch.snapshots = self._session.take_snapshots()
         with contextlib.suppress(Unavailable, TimeoutError):
             self._services.journal.submit(batch)
@@ -350,6 +351,7 @@ class Hall:
                     self._take_degraded(item)
                     continue
                 if self._ending is not None:
+                    self._mailbox.give_back(items[index:])
                     break
                 try:
                     self._take(decider, item)
