@@ -74,6 +74,8 @@ async def test_no_key_no_voter_and_no_choice_is_left_in_the_files(
     with closing(sqlite3.connect(tmp_path / "relay.db")) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     assert _attack(tmp_path) == {}
+    state = session.plugins["polls"].state.polls["p"]
+    assert (state.sealed, state.ballots, state.inferred) == ({}, {}, set())
     data = _files(tmp_path)
     for told in (key, key.hex().encode(), base64.b64encode(key)):
         assert told not in data
