@@ -415,6 +415,16 @@ class HallKit:
         assert session is not None
         return session.fingerprints()
 
+    async def live_and_replayed(self) -> tuple[dict[str, bytes], dict[str, bytes]]:
+        """Give `fingerprints` and `replayed` of the same moment, though effects and timers go on meanwhile."""
+        async with asyncio.timeout(10.0):
+            while True:
+                await self.settle()
+                seq, live = self.hall.seq, self.fingerprints()
+                replayed = await self.replayed()
+                if seq == self.hall.seq and self.hall.is_settled():
+                    return live, replayed
+
     async def replayed(self) -> dict[str, bytes]:
         """Encode the states that the journal alone gives."""
         live = self.hall.session

@@ -119,11 +119,10 @@ class Turn:
                 continue
             try:
                 payload = latest.payload()
-            except Exception:
+                if payload is not None:
+                    made.append((key, outgoing(latest.kind, payload, latest.to, None, self.now)))
+            except Exception:  # one that is too large as well: the turn's decisions stand without it
                 log.exception("turn.snapshot_failed", kind=latest.kind)
-                continue
-            if payload is not None:
-                made.append((key, outgoing(latest.kind, payload, latest.to, None, self.now)))
         return made
 
 

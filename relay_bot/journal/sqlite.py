@@ -148,6 +148,7 @@ class SqliteStore:
                 )
                 return SessionInfo(found[0], found[2] + 1)
             self._execute("UPDATE sessions SET ended_at = ? WHERE hall = ? AND ended_at IS NULL", (now, hall))
+            self._destroy_secrets("session IN (SELECT id FROM sessions WHERE hall = ? AND ended_at = ?)", (hall, now))
             made = self._execute(
                 "INSERT INTO sessions (hall, room_sid, epoch, started_at, seen_at) VALUES (?, ?, 1, ?, ?)",
                 (hall, room_sid, now, now),
@@ -162,6 +163,13 @@ class SqliteStore:
                 " room_sid = CASE WHEN ? = '' THEN room_sid ELSE ? END WHERE id = ? AND epoch = ?",
                 (now, ended, now, room_sid, room_sid, session, epoch),
             )
+            if ended:
+                self._destroy_secrets("session = ?", (session,))
+
+    def _destroy_secrets(self, where: str, parameters: tuple[Any, ...]) -> None:
+        """Destroy the keys of sessions that are over: nothing is hashed with them any more."""
+        gone = self._execute(f"DELETE FROM secrets WHERE {where}", parameters)  # noqa: S608
+        self._log_holds_secrets |= gone.rowcount > 0
 
     def erase(
         self,

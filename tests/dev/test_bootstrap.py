@@ -140,7 +140,8 @@ def test_all_checks_run_and_the_count_comes_last(checkout: Checkout) -> None:
         "== pyright",
         "== import-linter",
     ]
-    assert run.stdout.splitlines() == ["server: /the/livekit-server", "== 3 passed in 0.1s =="]
+    # Twice: the tests without a server share the processors, those with one come after them.
+    assert run.stdout.splitlines() == ["server: /the/livekit-server"] + 2 * ["== 3 passed in 0.1s =="]
 
 
 def test_a_check_that_fails_fails_the_run_but_not_before_the_tests(checkout: Checkout) -> None:
@@ -165,9 +166,16 @@ def test_fast_needs_no_server(checkout: Checkout) -> None:
     assert checkout.calls.read_text().splitlines()[-1] == "-m pytest -m not server -k some thing"
 
 
-def test_failing_tests_keep_their_exit_code(checkout: Checkout) -> None:
+def test_failing_tests_fail_the_run(checkout: Checkout) -> None:
     checkout.run("dev")
-    assert checkout.run("test", "--no-checks", PYTEST_EXIT="4").returncode == 4
+    run = checkout.run("test", "--no-checks", PYTEST_EXIT="1")
+    assert run.returncode == 1
+    assert "failed: tests without a server tests with a server" in run.stderr
+
+
+def test_chosen_tests_keep_their_exit_code(checkout: Checkout) -> None:
+    checkout.run("dev")
+    assert checkout.run("test", "--no-checks", "tests/some", PYTEST_EXIT="4").returncode == 4
 
 
 def test_ci_runs_the_tests() -> None:

@@ -61,8 +61,8 @@ async def _check(steps: list[tuple[Any, ...]]) -> None:
                     await kit.join(identity, role=role)
                 for step in steps:
                     await _take(kit, step)
-                await kit.settle()
-                assert kit.fingerprints() == await kit.replayed()
+                live, replayed = await kit.live_and_replayed()
+                assert live == replayed
         finally:
             await journal.stop()
 
