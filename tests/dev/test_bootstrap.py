@@ -141,7 +141,7 @@ def test_all_checks_run_and_the_count_comes_last(checkout: Checkout) -> None:
         "== import-linter",
     ]
     # Twice: the tests without a server share the processors, those with one come after them.
-    assert run.stdout.splitlines() == ["server: /the/livekit-server"] + 2 * ["== 3 passed in 0.1s =="]
+    assert run.stdout.splitlines() == 2 * ["server: /the/livekit-server", "== 3 passed in 0.1s =="]
 
 
 def test_a_check_that_fails_fails_the_run_but_not_before_the_tests(checkout: Checkout) -> None:
