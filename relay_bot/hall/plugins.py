@@ -8,7 +8,7 @@ import sys
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import msgspec
 import structlog
@@ -55,9 +55,10 @@ def load_plugins(configured: dict[str, Any], base: Path) -> dict[str, Loaded]:
     loaded: dict[str, Loaded] = {}
     kinds: dict[str, str] = {}
     for name, source in sources.items():
-        raw = cast("dict[str, Any]", configured.get(name) or {})
+        given = configured.get(name)
+        raw: dict[str, Any] = check({} if given is None else given, dict[str, Any], section=f"plugins.{name}")
         switches: _Switches = check(
-            {key: value for key, value in raw.items() if key in _OWN_KEYS}, _Switches, f"plugins.{name}"
+            {key: value for key, value in raw.items() if key in _OWN_KEYS}, _Switches, section=f"plugins.{name}"
         )
         if not switches.enabled:
             continue
@@ -70,7 +71,7 @@ def load_plugins(configured: dict[str, Any], base: Path) -> dict[str, Loaded]:
             log.exception("plugin.not_loaded", plugin=name, error=str(error))
             continue
         own = {key: value for key, value in raw.items() if key not in _OWN_KEYS}
-        loaded[name] = Loaded(spec, check(own, spec.settings_type, f"plugins.{name}"))
+        loaded[name] = Loaded(spec, check(own, spec.settings_type, section=f"plugins.{name}"))
         kinds |= dict.fromkeys(spec.handlers, name)
     return loaded
 
@@ -89,7 +90,7 @@ def _sources(configured: dict[str, Any], base: Path) -> dict[str, Source]:
     sources: dict[str, Source] = dict(_folder(builtin_folder()))
     for entry in entry_points(group=ENTRY_POINTS):
         sources[entry.name] = entry
-    paths: list[str] = check(configured.get("path") or [], list[str], "plugins.path")
+    paths: list[str] = check(configured.get("path") or [], list[str], section="plugins.path")
     for path in paths:
         folder = base / Path(path).expanduser()
         if not folder.is_dir():

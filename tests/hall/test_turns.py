@@ -6,7 +6,7 @@ import asyncio
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +138,7 @@ async def test_a_hall_killed_in_a_slow_commit_keeps_no_more_than_the_journal(
 # -- an orderly end -----------------------------------------------------------------------------------
 
 
-Ask = Callable[[HallKit, Guest], Awaitable[Any]]
+Ask = Callable[[HallKit, Guest], Coroutine[Any, Any, Any]]
 
 
 async def ask_rpc(kit: HallKit, guest: Guest) -> Any:
