@@ -22,6 +22,7 @@ log = structlog.get_logger("plugins")
 
 ENTRY_POINTS: Final = "relay_bot.plugins"
 _OWN_KEYS: Final = {"enabled", "required"}
+_THE_HALLS: Final = {"messages of type sync": "the hall", "the command help": "the hall"}
 
 
 class _Switches(msgspec.Struct, frozen=True):
@@ -53,7 +54,7 @@ def load_plugins(configured: dict[str, Any], base: Path) -> dict[str, Loaded]:
     if strangers:
         raise PluginsError(f"plugins.{strangers[0]}: there is no such plugin; there are {', '.join(sorted(sources))}")
     loaded: dict[str, Loaded] = {}
-    kinds: dict[str, str] = {}
+    owners = dict(_THE_HALLS)
     for name, source in sources.items():
         given = configured.get(name)
         raw: dict[str, Any] = check({} if given is None else given, dict[str, Any], section=f"plugins.{name}")
@@ -64,22 +65,31 @@ def load_plugins(configured: dict[str, Any], base: Path) -> dict[str, Loaded]:
             continue
         try:
             spec = _load(name, source)
-            _no_clash(spec, kinds)
-        except Exception as error:
+            _no_clash(spec, owners)
+        except (Exception, SystemExit) as error:
             if switches.required:
                 raise PluginsError(f"plugins.{name}: did not load: {error}") from error
             log.exception("plugin.not_loaded", plugin=name, error=str(error))
             continue
         own = {key: value for key, value in raw.items() if key not in _OWN_KEYS}
         loaded[name] = Loaded(spec, check(own, spec.settings_type, section=f"plugins.{name}"))
-        kinds |= dict.fromkeys(spec.handlers, name)
+        owners |= dict.fromkeys(_things(spec), f"the plugin {name}")
     return loaded
 
 
-def _no_clash(spec: PluginSpec, kinds: dict[str, str]) -> None:
-    for kind in spec.handlers:
-        if kind in kinds:
-            raise TypeError(f"messages of type {kind} are handled by the plugin {kinds[kind]} already")
+def _things(spec: PluginSpec) -> list[str]:
+    """List what only one plugin can have."""
+    return [
+        *(f"messages of type {kind}" for kind in spec.handlers),
+        *(f"the command {name}" for name in spec.commands),
+        *(f"the route {route.http_method} {route.path}" for route in spec.routes),
+    ]
+
+
+def _no_clash(spec: PluginSpec, owners: dict[str, str]) -> None:
+    for thing in _things(spec):
+        if thing in owners:
+            raise TypeError(f"{thing}: {owners[thing]} has it already")
 
 
 Source = Path | EntryPoint
