@@ -26,7 +26,7 @@ from relay_bot.wire.body import Request
 
 MAX_STREAMS: Final = 200
 MAX_STREAMS_A_HALL: Final = 50
-_ROWS_A_PIECE: Final = 500
+_ROWS_A_PIECE: Final = 200
 HEARTBEAT_SECONDS: Final = 15.0
 _LOOK_SECONDS: Final = 1.0
 """How often a silent stream looks whether its reader is still there."""
@@ -210,21 +210,21 @@ class EventFeed(Streaming):
         spoke = time.monotonic()
         while True:
             waiting = await subscription.take(_ROWS_A_PIECE, _LOOK_SECONDS)
-            chunk = b""
+            parts: list[bytes] = []
             for row in waiting:
                 if row[0] != self._session:
                     self._session, after = row[0], 0
-                    chunk += self._opening(0)
+                    parts.append(self._opening(0))
                 if row[1] > after:
-                    chunk += _sse(row)
+                    parts.append(_sse(row))
             if not waiting and subscription.ending is not None:
                 yield _said("stream_closed", {"reason": subscription.ending})
                 return
-            if not chunk and time.monotonic() - spoke >= HEARTBEAT_SECONDS:
-                chunk = b": still here\n\n"
-            if chunk:
+            if not parts and time.monotonic() - spoke >= HEARTBEAT_SECONDS:
+                parts.append(b": still here\n\n")
+            if parts:
                 spoke = time.monotonic()
-            yield chunk
+            yield b"".join(parts)
 
     def _opening(self, since: int | None) -> bytes:
         return _said("stream_open", {"session": self._session, "since": since})

@@ -29,6 +29,10 @@ class HallSet(Protocol):
         """Hear of a room: its hall begins, unless it has or the configuration leaves it out."""
         ...
 
+    async def erase(self, identity: str) -> int:
+        """Erase a participant from all that is kept; gives how many events named them."""
+        ...
+
 
 def hall_of(halls: HallSet, hall_id: str) -> Hall:
     """Find a hall; raises `ApiError` (404)."""

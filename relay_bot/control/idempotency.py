@@ -9,7 +9,7 @@ from typing import Any, Final
 from relay_bot.control.errors import ApiError
 from relay_bot.hall.message import Answered, answer_key, decode_answer, encode_answer
 from relay_bot.hall.session import AnswerMemory
-from relay_bot.journal.batch import Batch, JournalError, SessionInfo, settle
+from relay_bot.journal.batch import Batch, Fenced, JournalError, SessionInfo, settle
 from relay_bot.journal.writer import Journal
 from relay_bot.wire.clock import now_ms
 
@@ -69,11 +69,18 @@ class IdempotencyLog:
                 del self._running[name]
 
     async def _keep(self, name: bytes, answer: Answered) -> None:
+        error = await self._write(name, answer)
+        if isinstance(error, Fenced):  # another bot with our address and our database: both may keep answers
+            await self.start()
+            error = await self._write(name, answer)
+        if error is not None:
+            raise ApiError(503, "busy", f"not taken: {error}")
+        self._answers.put(name, answer)
+
+    async def _write(self, name: bytes, answer: Answered) -> JournalError | None:
         assert self._session is not None
         done: asyncio.Future[JournalError | None] = asyncio.get_running_loop().create_future()
         batch = Batch(self._session, settle(done))
         batch.answers.append((self._session.id, now_ms() // 60_000, name, encode_answer(answer)))
         self._journal.submit(batch)
-        if (error := await done) is not None:
-            raise ApiError(503, "busy", f"not taken: {error}")
-        self._answers.put(name, answer)
+        return await done

@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final
+
+import msgspec
 
 from relay_bot.journal.batch import (
     Batch,
@@ -21,6 +23,7 @@ from relay_bot.journal.batch import (
     SnapshotRow,
     Unavailable,
 )
+from relay_bot.journal.erasing import Personal, erased
 
 _ROWS_A_STATEMENT: Final = 1000  # times 5 columns: well under SQLite's limit of 32,766 parameters
 _BUSY_SECONDS: Final = 2.0
@@ -159,6 +162,55 @@ class SqliteStore:
                 " room_sid = CASE WHEN ? = '' THEN room_sid ELSE ? END WHERE id = ? AND epoch = ?",
                 (now, ended, now, room_sid, room_sid, session, epoch),
             )
+
+    def erase(
+        self,
+        identity: str,
+        pseudonym: str,
+        rules: Mapping[str, Personal],
+        *,
+        only: int | None = None,
+        besides: Sequence[int] = (),
+    ) -> int:
+        """Erase a participant from one session, or from all `besides` some; gives how many events named them."""
+        named = msgspec.json.encode(identity)[1:-1]
+        where = " AND session = ?" if only is not None else f" AND session NOT IN ({','.join('?' * len(besides))})"
+        parameters = [named, *([only] if only is not None else besides)]
+        with self._transaction():
+            rows = self._execute(
+                f"SELECT session, seq, kind, body FROM events WHERE instr(body, ?) > 0{where}",  # noqa: S608
+                parameters,
+            ).fetchall()
+            count = 0
+            for session, seq, kind, body in rows:
+                new = erased(kind, body, identity, pseudonym, rules)
+                if new is not None:
+                    count += 1
+                    self._execute("UPDATE events SET body = ? WHERE session = ? AND seq = ?", (new, session, seq))
+            for table, column in (("snapshots", "state"), ("answers", "answer")):
+                # Snapshots are made anew from the events; an answer that names them is not given again.
+                self._execute(
+                    f"DELETE FROM {table} WHERE instr({column}, ?) > 0{where}",  # noqa: S608
+                    parameters,
+                )
+        self._log_holds_secrets = True
+        self._purge_log()
+        return count
+
+    def forget_sessions(self, before: int, living: Sequence[int]) -> int:
+        """Delete what is kept of sessions that were over before a time (ms); gives how many."""
+        with self._transaction():
+            old = [
+                row[0]
+                for row in self._execute("SELECT id FROM sessions WHERE coalesce(ended_at, seen_at) < ?", (before,))
+                if row[0] not in living
+            ]
+            for session in old:
+                for table in ("events", "answers", "snapshots", "secrets"):
+                    self._execute(f"DELETE FROM {table} WHERE session = ?", (session,))  # noqa: S608
+                self._execute("DELETE FROM sessions WHERE id = ?", (session,))
+        self._log_holds_secrets |= bool(old)
+        return len(old)
 
     def probe(self) -> None:
         """Check that the database can be written; raises `Unavailable`."""
