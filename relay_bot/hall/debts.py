@@ -52,11 +52,6 @@ class Debtor:
         self._reported &= {owed.seq for _, _, owed in debts}
         self._wake.set()
 
-    def begin(self, debts: list[Debt]) -> None:
-        """Say what is owed by a session just opened: what was reported before, its journal may not have kept."""
-        self._reported.clear()
-        self.owe(debts)
-
     async def run(self) -> None:
         """Work until cancelled."""
         while True:

@@ -118,6 +118,25 @@ async def test_nothing_is_missed_or_told_twice_between_replay_and_live(
     await laying
 
 
+async def test_what_replay_and_feed_both_have_is_told_once(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = endpoint.journal.read_events
+    reads = 0
+
+    async def read_events(number: int, after: int, limit: int) -> Any:
+        nonlocal reads
+        reads += 1
+        if reads == 2:  # the one after following has begun
+            await lay(endpoint, "b")
+        return await read(number, after, limit)
+
+    await lay(endpoint, "a")
+    monkeypatch.setattr(endpoint.journal, "read_events", read_events)
+    async with follow(endpoint, "?since=0") as reader:
+        assert [each.id for each in await reader.take(3)] == [None, "1", "2"]
+        await lay(endpoint, "c")
+        assert [each.id for each in await reader.take(1)] == ["3"]
+
+
 async def test_only_after_the_commit(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     async with follow(endpoint) as reader:
         await reader.next()

@@ -92,14 +92,14 @@ class TestWhoMayWriteTheirOwnMetadata:
         roster = HallRoster(NOBODY)
         roster.put(presence(can_update_metadata=True), 0.0)
         roster.put(presence(can_update_metadata=True, **own))
-        _, after = roster.put(presence(can_update_metadata=False, **own))
+        after = roster.put(presence(can_update_metadata=False, **own))
         assert after.role is Role.VIEWER
 
     def test_may_join_anew_with_a_token_that_gives_one(self, own: dict[str, Any]) -> None:
         roster = HallRoster(NOBODY)
         roster.put(presence(can_update_metadata=True), 0.0)
         roster.remove("ann")
-        _, after = roster.put(presence(**own), 1.0)
+        after = roster.put(presence(**own), 1.0)
         assert after.role is Role.HOST
 
 
