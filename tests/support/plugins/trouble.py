@@ -10,6 +10,7 @@ from relay_bot.plugin import Body, Context, Event, Plugin, Refuse, State, handle
 class Fail(Body, type="fail"):
     how: str
     record_first: bool = False
+    note: str = ""
 
 
 class Tried(Event, frozen=True):
