@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
+from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
@@ -43,8 +44,14 @@ def builtin_folder() -> Path:
     return bundled if bundled.is_dir() else package.parent / "plugins"
 
 
-def load_plugins(configured: dict[str, Any], base: Path) -> dict[str, Loaded]:
-    """Load what is enabled, by name. A plugin that doesn't load is named in the log and left out.
+def _log_broken(name: str, error: BaseException) -> None:
+    log.exception("plugin.not_loaded", plugin=name, error=str(error))
+
+
+def load_plugins(
+    configured: dict[str, Any], base: Path, broken: Callable[[str, BaseException], None] = _log_broken
+) -> dict[str, Loaded]:
+    """Load what is enabled, by name. A plugin that doesn't load is told to `broken` and left out.
 
     `configured` is the `plugins` section; relative folders of `plugins.path` start at `base`. Raises
     `PluginsError` for a required plugin that doesn't load and for settings that name no plugin.
@@ -69,7 +76,7 @@ def load_plugins(configured: dict[str, Any], base: Path) -> dict[str, Loaded]:
         except (Exception, SystemExit) as error:
             if switches.required:
                 raise PluginsError(f"plugins.{name}: did not load: {error}") from error
-            log.exception("plugin.not_loaded", plugin=name, error=str(error))
+            broken(name, error)
             continue
         own = {key: value for key, value in raw.items() if key not in _OWN_KEYS}
         loaded[name] = Loaded(spec, check(own, spec.settings_type, section=f"plugins.{name}"))
@@ -81,7 +88,7 @@ def _things(spec: PluginSpec) -> list[str]:
     """List what only one plugin can have."""
     return [
         *(f"messages of type {kind}" for kind in spec.handlers),
-        *(f"the command {name}" for name in spec.commands),
+        *(f"the command {name}" for name in spec.commands if name == "help"),  # others may be shared
         *(f"the route {route.http_method} {route.path}" for route in spec.routes),
     ]
 

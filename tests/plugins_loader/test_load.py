@@ -175,7 +175,7 @@ def test_settings_for_a_plugin_that_is_not_there_are_an_error(tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     ("same", "thing"),
-    [({"kind": "x"}, "messages of type x"), ({"command": "x"}, "the command x"), ({"path": "/x"}, "the route GET /x")],
+    [({"kind": "x"}, "messages of type x"), ({"path": "/x"}, "the route GET /x")],
 )
 def test_two_plugins_that_want_the_same_thing(tmp_path: Path, same: dict[str, str], thing: str) -> None:
     put(tmp_path, "first", **same)
@@ -183,6 +183,12 @@ def test_two_plugins_that_want_the_same_thing(tmp_path: Path, same: dict[str, st
     with capture_logs() as logs:
         assert loaded_from(tmp_path) == ["first"]
     assert [entry["error"] for entry in logs] == [f"{thing}: the plugin first has it already"]
+
+
+def test_two_plugins_may_share_a_command(tmp_path: Path) -> None:
+    put(tmp_path, "first", command="next")
+    put(tmp_path, "second", command="next")
+    assert loaded_from(tmp_path) == ["first", "second"]
 
 
 @pytest.mark.parametrize(
