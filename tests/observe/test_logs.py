@@ -8,6 +8,7 @@ import logging
 import re
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -104,7 +105,7 @@ def test_nothing_is_written_to_stdout(capsys: pytest.CaptureFixture[str]) -> Non
 
 async def scenario(folder: Path) -> None:
     """Say the marker in every way: taken, refused, malformed, in a plugin that fails, over a restart."""
-    plugins = {"polls": {}, "chat": {}, "hands": {}, "moderation": {}, "announcements": {}}
+    plugins: dict[str, Any] = {"polls": {}, "chat": {}, "hands": {}, "moderation": {}, "announcements": {}}
     others = {path.stem: {"enabled": path.stem == "trouble"} for path in PLUGINS.glob("[!_]*.py")}
     section = {**plugins, **others, "path": [str(PLUGINS)]}
     async with HallKit.open(folder, section, settings=unlimited()) as kit:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import click
-import jwt
 import pytest
 from click.testing import CliRunner, Result
 from livekit.api import TokenVerifier
@@ -156,7 +157,7 @@ def test_a_token_is_a_viewers_by_default() -> None:
 @pytest.mark.parametrize(("life", "seconds"), [("30m", 1800), ("2d", 172_800)])
 def test_a_token_is_good_for_as_long_as_was_asked(life: str, seconds: int) -> None:
     made = call("token", "show", "ann", "--for", life, **KEYS).output.strip()
-    claims: dict[str, int] = jwt.decode(made, SECRET, algorithms=["HS256"])
+    claims = json.loads(base64.urlsafe_b64decode(made.split(".")[1] + "=="))
     assert abs(claims["exp"] - time.time() - seconds) < 60
 
 

@@ -42,9 +42,9 @@ class {Class}Plugin(Plugin[{Class}State]):
 """
 
 
-def put(folder: Path, name: str, text: str = "", *, package: bool = False, **words: str) -> Path:
-    """Write a plugin into a folder."""
-    words = {"Class": "Wave", "kind": name, "command": name, "path": f"/{name}"} | words
+def put(folder: Path, name: str, text: str = "", *, package: bool = False, same: dict[str, str] | None = None) -> Path:
+    """Write a plugin into a folder; `same` is what another one may have as well."""
+    words = {"Class": "Wave", "kind": name, "command": name, "path": f"/{name}", **(same or {})}
     path = folder / name / "__init__.py" if package else folder / f"{name}.py"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text or WAVE.format(**words), encoding="utf-8")
@@ -178,16 +178,16 @@ def test_settings_for_a_plugin_that_is_not_there_are_an_error(tmp_path: Path) ->
     [({"kind": "x"}, "messages of type x"), ({"path": "/x"}, "the route GET /x")],
 )
 def test_two_plugins_that_want_the_same_thing(tmp_path: Path, same: dict[str, str], thing: str) -> None:
-    put(tmp_path, "first", **same)
-    put(tmp_path, "second", **same)
+    put(tmp_path, "first", same=same)
+    put(tmp_path, "second", same=same)
     with capture_logs() as logs:
         assert loaded_from(tmp_path) == ["first"]
     assert [entry["error"] for entry in logs] == [f"{thing}: the plugin first has it already"]
 
 
 def test_two_plugins_may_share_a_command(tmp_path: Path) -> None:
-    put(tmp_path, "first", command="next")
-    put(tmp_path, "second", command="next")
+    put(tmp_path, "first", same={"command": "next"})
+    put(tmp_path, "second", same={"command": "next"})
     assert loaded_from(tmp_path) == ["first", "second"]
 
 
@@ -195,6 +195,6 @@ def test_two_plugins_may_share_a_command(tmp_path: Path) -> None:
     ("same", "thing"), [({"kind": "sync"}, "messages of type sync"), ({"command": "help"}, "the command help")]
 )
 def test_what_the_hall_does_itself_no_plugin_can(tmp_path: Path, same: dict[str, str], thing: str) -> None:
-    put(tmp_path, "wave", **same)
+    put(tmp_path, "wave", same=same)
     with pytest.raises(PluginsError, match=f"{thing}: the hall has it already"):
         loaded_from(tmp_path, wave={"required": True})
