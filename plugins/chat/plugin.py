@@ -267,7 +267,7 @@ class ChatPlugin(Plugin[Chats, ChatSettings]):
         """Download the messages that are kept, private ones too."""
         messages = [view(message) for message in self.state.messages.values() if not message.deleted]
         if request.format == "csv":
-            return Download("messages.csv", "text/csv; charset=utf-8", csv_file(messages))
+            return Download("messages.csv", "text/csv", csv_file(messages))
         return Download("messages.jsonl", "application/x-ndjson", jsonl(messages))
 
     def hall_state(self, participant: Participant) -> dict[str, Any]:

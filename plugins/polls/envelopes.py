@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from plugins.polls.bodies import (
     ClosePoll,
+    DecideOption,
     DiscardPoll,
     ExtendPoll,
     NextPoll,
@@ -19,7 +20,7 @@ from plugins.polls.bodies import (
     StartPoll,
 )
 from plugins.polls.define import malformed
-from plugins.polls.life import Life
+from plugins.polls.suggesting import Suggesting
 from plugins.polls.voting import in_payload
 from relay_bot.plugin import Context, Refuse, Role, handle
 
@@ -31,7 +32,7 @@ def milliseconds(seconds: float | None) -> int | None:
     return None if seconds is None else max(1, round(seconds * 1000))
 
 
-class Envelopes(Life):
+class Envelopes(Suggesting):
     """The steps of a poll's life as messages."""
 
     def _as_host(self, kind: str, ctx: Context, step: Callable[[], T]) -> T:
@@ -100,6 +101,15 @@ class Envelopes(Life):
     def throw_away(self, body: DiscardPoll, ctx: Context) -> None:
         """Put a poll out of sight for good."""
         self._as_host("poll_discard", ctx, lambda: self.discard(self.find(body.poll_id), ctx))
+
+    @handle
+    def decide_suggestion(self, body: DecideOption, ctx: Context) -> None:
+        """Take or refuse a suggested option."""
+
+        def step() -> None:
+            self.decide(self.find_running(body.poll_id), body.text, approved=body.approved, ctx=ctx)
+
+        self._as_host("poll_option_decide", ctx, step)
 
     @handle
     def next_one(self, body: NextPoll, ctx: Context) -> dict[str, Any]:

@@ -27,6 +27,8 @@ from relay_bot.wire.refusal import Refuse
 log = structlog.get_logger("hall")
 
 _SLOW_SECONDS: Final = 0.1
+_PUBLISHED: Final = frozenset({"reaction", "chat", "hand_raise"})
+"""Interactions whose answer is published without a `result`; a `poll` has one only where it was given an id here."""
 INTERNAL: Final = Refuse("internal", "something went wrong here; it has been logged")
 
 
@@ -289,6 +291,6 @@ def _sent(item: BackendMessage, result: Any, now: int) -> dict[str, Any]:
         "recipient_count": None if item.audience is None else len(item.audience),
         "timestamp": iso(now),
     }
-    if result is not None:
+    if result is not None and item.kind not in _PUBLISHED:
         sent["result"] = result
     return sent

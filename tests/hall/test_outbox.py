@@ -81,7 +81,6 @@ async def test_a_snapshot_leaves_at_once_and_its_successors_a_quarter_of_a_secon
         await until(seat, 1)
         for number in range(2, 50):
             outbox.put_snapshot(("a",), Packet(str(number).encode()))
-            await asyncio.sleep(0.002)
         await until(seat, 2)
         assert seat.sent == [b"1", b"49"]
         assert seat.at[1] - seat.at[0] >= 0.24

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -270,6 +270,7 @@ def test_model(ground: Ground, sort: Sort, anonymous: bool) -> None:
             max_examples=8,
             stateful_step_count=15,
             deadline=None,
+            phases=[Phase.generate],  # making an example smaller takes minutes, and it is short already
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
         ),
     )
