@@ -128,7 +128,7 @@ class QueuePart(SpeakingPart):
         for method in (self.grace_over, self.has_spoken, self.keeps_it_down):
             ctx.clear_timer(method, identity)
 
-    @handle
+    @handle(forward=False)
     def lower_all(self, body: HandsLower, ctx: Context) -> None:
         """Lower all hands; a host, a moderator or a backend may."""
         ctx.sender.require(Role.MODERATOR)
@@ -145,7 +145,7 @@ class QueuePart(SpeakingPart):
 
     # -- order ------------------------------------------------------------------------------------------
 
-    @handle
+    @handle(forward=False)
     def move(self, body: HandMove, ctx: Context) -> None:
         """Put a hand at another place; a host, a moderator or a backend may."""
         ctx.sender.require(Role.MODERATOR)
@@ -168,7 +168,7 @@ class QueuePart(SpeakingPart):
         line = [each for each in self.state.waiting() if each != identity]
         return others.index(line[position - 1]) if position <= len(line) else len(others)
 
-    @handle
+    @handle(forward=False)
     def switch(self, body: HandsOpen, ctx: Context) -> None:
         """Open or close the queue; a host, a moderator or a backend may."""
         ctx.sender.require(Role.MODERATOR)
@@ -180,7 +180,7 @@ class QueuePart(SpeakingPart):
             ctx.publish("hands_open", {"open": is_open, "seq": self.hall.seq})
         self._say_queue(ctx, self.state.waiting())
 
-    @handle
+    @handle(forward=False)
     def ask(self, body: HandsAsk, ctx: Context) -> dict[str, Any]:
         """Give a page of the queue to a host, a moderator or a backend."""
         ctx.sender.require(Role.MODERATOR)

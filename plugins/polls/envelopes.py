@@ -51,39 +51,39 @@ class Envelopes(Suggesting):
         poll = self._as_host("poll", ctx, lambda: self.make(body, ctx))
         return None if body.poll_id else {"poll_id": poll.poll_id}
 
-    @handle
+    @handle(forward=False)
     def start_poll(self, body: StartPoll, ctx: Context) -> None:
         """Open a draft or a scheduled poll now."""
         lasts = milliseconds(body.duration_seconds)
         self._as_host("poll_open", ctx, lambda: self.start(self.find(body.poll_id), lasts, ctx))
 
-    @handle
+    @handle(forward=False)
     def end_poll(self, body: ClosePoll, ctx: Context) -> None:
         """Close a poll before its time."""
         self._as_host("poll_close", ctx, lambda: self.close(self.find_running(body.poll_id), "closed", ctx))
 
-    @handle
+    @handle(forward=False)
     def move_end(self, body: ExtendPoll, ctx: Context) -> None:
         """Move a poll's end."""
         self._as_host("poll_extend", ctx, lambda: self.extend(self.find_running(body.poll_id), body.seconds, ctx))
 
-    @handle
+    @handle(forward=False)
     def hold_poll(self, body: PausePoll, ctx: Context) -> None:
         """Take no votes, and stop the clock."""
         self._as_host("poll_pause", ctx, lambda: self.pause(self.find_running(body.poll_id), ctx))
 
-    @handle
+    @handle(forward=False)
     def go_on(self, body: ResumePoll, ctx: Context) -> None:
         """Take votes again after a pause."""
         self._as_host("poll_resume", ctx, lambda: self.resume(self.find_running(body.poll_id), ctx))
 
-    @handle
+    @handle(forward=False)
     def open_again(self, body: ReopenPoll, ctx: Context) -> None:
         """Take votes again after the closing."""
         lasts = milliseconds(body.duration_seconds)
         self._as_host("poll_reopen", ctx, lambda: self.reopen(self.find(body.poll_id), lasts, ctx))
 
-    @handle
+    @handle(forward=False)
     def show_all(self, body: PublishPoll, ctx: Context) -> None:
         """Let everybody see the results: of a poll, or of all closed ones of a series."""
 
@@ -97,12 +97,12 @@ class Envelopes(Suggesting):
 
         self._as_host("poll_publish", ctx, step)
 
-    @handle
+    @handle(forward=False)
     def throw_away(self, body: DiscardPoll, ctx: Context) -> None:
         """Put a poll out of sight for good."""
         self._as_host("poll_discard", ctx, lambda: self.discard(self.find(body.poll_id), ctx))
 
-    @handle
+    @handle(forward=False)
     def decide_suggestion(self, body: DecideOption, ctx: Context) -> None:
         """Take or refuse a suggested option."""
 
@@ -111,13 +111,13 @@ class Envelopes(Suggesting):
 
         self._as_host("poll_option_decide", ctx, step)
 
-    @handle
+    @handle(forward=False)
     def next_one(self, body: NextPoll, ctx: Context) -> dict[str, Any]:
         """Close what is open of a series and open what comes next."""
         poll = self._as_host("poll_next", ctx, lambda: self.next_in_series(body.series_id, ctx))
         return {"poll_id": poll.poll_id}
 
-    @handle
+    @handle(forward=False)
     def ask_again(self, body: RerunPoll, ctx: Context) -> dict[str, Any] | None:
         """Ask an ended poll again, as a new round."""
         lasts = milliseconds(body.duration_seconds)

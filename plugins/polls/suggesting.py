@@ -19,7 +19,7 @@ from relay_bot.plugin import Context, Refuse, Role, handle
 class Suggesting(Voting, Life):
     """Polls whose `user_options` are `approval` or `free`."""
 
-    @handle
+    @handle(forward=False)
     def suggest(self, body: SuggestOption, ctx: Context) -> None:
         """Suggest an option; whoever may vote may."""
         if ctx.sender.role is Role.BACKEND:

@@ -17,7 +17,7 @@ from relay_bot.plugin import Context, Participant, Refuse, Role, handle
 class Voting(Speaking):
     """Votes, once for each participant."""
 
-    @handle
+    @handle(forward=False)
     def vote(self, body: Vote, ctx: Context) -> None:
         """Take a participant's vote; another one of theirs takes its place, where the poll allows it."""
         if ctx.sender.role is Role.BACKEND:

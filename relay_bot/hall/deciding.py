@@ -17,7 +17,7 @@ from relay_bot.hall.greeting import hall_state
 from relay_bot.hall.message import ACKED, Answered, BackendMessage, Message, RouteCall, refused
 from relay_bot.hall.services import Services
 from relay_bot.hall.session import Session
-from relay_bot.hall.turn import THE_BACKEND, Halted, Turn, TurnContext
+from relay_bot.hall.turn import THE_BACKEND, Halted, Outgoing, Turn, TurnContext, outgoing
 from relay_bot.observe import metrics
 from relay_bot.plugin import HallView, Handler, Participant, Plugin, Role, Sender
 from relay_bot.wire.body import decode_body
@@ -152,9 +152,10 @@ class Decider:
         )
         before = len(turn.outgoing)
         try:
+            forward = self._forwarded(item, now)  # first: what is too large to be sent on is not decided either
             answer = self._dispatch(message, now)
-            if not any(sent.kind == item.kind for sent in turn.outgoing[before:]):
-                self._forward(item, now)
+            if forward is not None and not any(sent.kind == item.kind for sent in turn.outgoing[before:]):
+                turn.outgoing.append(forward)
         except Refuse as refusal:
             answer = refused(refusal)
         except Halted:
@@ -164,11 +165,13 @@ class Decider:
             answer = Answered(result=_sent(item, answer.result, now))
         turn.answer(message, msgspec.structs.replace(answer, digest=item.digest), now)
 
-    def _forward(self, item: BackendMessage, now: int) -> None:
-        if item.audience is None or item.audience:
-            context = TurnContext(self.turn, "", THE_BACKEND, now)
-            payload = msgspec.json.decode(item.payload)
-            context.publish(item.kind, payload, to=item.audience, sender_id=item.sender_id)
+    def _forwarded(self, item: BackendMessage, now: int) -> Outgoing | None:
+        """Make the envelope that goes to the participants; `None` for orders to a plugin, and for nobody in `to`."""
+        found = self._handlers.get(item.kind)
+        if item.audience == () or (found is not None and not found[1].forward):
+            return None
+        payload = msgspec.json.decode(item.payload)
+        return outgoing(item.kind, payload, item.audience, item.sender_id, now)
 
     def route_call(self, item: RouteCall) -> None:
         """Decide a request on a plugin's route."""

@@ -612,7 +612,8 @@ class Hall:
         """Tell those who have become active how things stand: data sent to them earlier can be lost."""
         if not self._to_greet or self.status != "live":
             return
-        people = [person for identity in self._to_greet if (person := self._people.get(identity)) is not None]
+        here = [person for identity in self._to_greet if (person := self._people.get(identity)) is not None]
+        people = [person for person in here if self.refuses_join(person.identity) is None]
         self._greeted |= self._to_greet.keys()
         self._to_greet.clear()
         decider.greet(people)
