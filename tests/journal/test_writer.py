@@ -94,9 +94,10 @@ async def test_the_same_sequence_number_twice_is_fenced_and_nothing_of_the_batch
     session = await journal.claim("hall", "RM", 0, 0)
     assert await submit(journal, session, row(session, 1, b"first")) is None
     parts = {"answers": [(session.id, 0, b"key", b"")], "secrets": [(session.id, "name", b"value")]}
-    again = await submit(journal, session, row(session, 2), row(session, 1, b"second"), **parts)
+    rows = [row(session, seq) for seq in range(2, 1502)]  # more than one statement: the second one fails
+    again = await submit(journal, session, *rows, row(session, 1, b"second"), **parts)
     assert isinstance(again, Fenced)
-    assert [event[4] for event in await journal.read_events(session.id, 0, 9)] == [b"first"]
+    assert [event[4] for event in await journal.read_events(session.id, 0, 2000)] == [b"first"]
     kept = await journal.load(session.id, 9)
     assert (kept.answers, kept.secrets) == ([], {})
 
