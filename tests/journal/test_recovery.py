@@ -84,7 +84,7 @@ async def test_snapshots_are_written_as_events_gather(
 @pytest.mark.parametrize(
     "damage",
     [
-        "UPDATE snapshots SET version = version + 1",
+        "UPDATE snapshots SET version = version + 1, state = CAST('{}' AS BLOB)",
         "UPDATE snapshots SET state = x'7b' WHERE plugin = 'tally'",
         "UPDATE snapshots SET state = CAST('{\"votes\":7}' AS BLOB) WHERE plugin = 'tally'",
         "UPDATE snapshots SET state = x'ff' WHERE plugin = 'hall'",
