@@ -35,11 +35,8 @@ def milliseconds(seconds: float | None) -> int | None:
 class Envelopes(Suggesting):
     """The steps of a poll's life as messages."""
 
-    def _as_host(self, kind: str, ctx: Context, step: Callable[[], T]) -> T:
+    def _as_host(self, ctx: Context, step: Callable[[], T]) -> T:
         ctx.sender.require(Role.HOST)
-        if ctx.sender.role is Role.BACKEND and kind != "poll":
-            # What a backend sends would be passed on to everybody unless a handler says something of this type.
-            ctx.publish(kind, {}, to=())
         try:
             return step()
         except Refuse as refusal:
@@ -48,40 +45,40 @@ class Envelopes(Suggesting):
     @handle
     def open(self, body: OpenPoll, ctx: Context) -> dict[str, Any] | None:
         """Open a poll, or make one for later; a host or a backend may."""
-        poll = self._as_host("poll", ctx, lambda: self.make(body, ctx))
+        poll = self._as_host(ctx, lambda: self.make(body, ctx))
         return None if body.poll_id else {"poll_id": poll.poll_id}
 
     @handle(forward=False)
     def start_poll(self, body: StartPoll, ctx: Context) -> None:
         """Open a draft or a scheduled poll now."""
         lasts = milliseconds(body.duration_seconds)
-        self._as_host("poll_open", ctx, lambda: self.start(self.find(body.poll_id), lasts, ctx))
+        self._as_host(ctx, lambda: self.start(self.find(body.poll_id), lasts, ctx))
 
     @handle(forward=False)
     def end_poll(self, body: ClosePoll, ctx: Context) -> None:
         """Close a poll before its time."""
-        self._as_host("poll_close", ctx, lambda: self.close(self.find_running(body.poll_id), "closed", ctx))
+        self._as_host(ctx, lambda: self.close(self.find_running(body.poll_id), "closed", ctx))
 
     @handle(forward=False)
     def move_end(self, body: ExtendPoll, ctx: Context) -> None:
         """Move a poll's end."""
-        self._as_host("poll_extend", ctx, lambda: self.extend(self.find_running(body.poll_id), body.seconds, ctx))
+        self._as_host(ctx, lambda: self.extend(self.find_running(body.poll_id), body.seconds, ctx))
 
     @handle(forward=False)
     def hold_poll(self, body: PausePoll, ctx: Context) -> None:
         """Take no votes, and stop the clock."""
-        self._as_host("poll_pause", ctx, lambda: self.pause(self.find_running(body.poll_id), ctx))
+        self._as_host(ctx, lambda: self.pause(self.find_running(body.poll_id), ctx))
 
     @handle(forward=False)
     def go_on(self, body: ResumePoll, ctx: Context) -> None:
         """Take votes again after a pause."""
-        self._as_host("poll_resume", ctx, lambda: self.resume(self.find_running(body.poll_id), ctx))
+        self._as_host(ctx, lambda: self.resume(self.find_running(body.poll_id), ctx))
 
     @handle(forward=False)
     def open_again(self, body: ReopenPoll, ctx: Context) -> None:
         """Take votes again after the closing."""
         lasts = milliseconds(body.duration_seconds)
-        self._as_host("poll_reopen", ctx, lambda: self.reopen(self.find(body.poll_id), lasts, ctx))
+        self._as_host(ctx, lambda: self.reopen(self.find(body.poll_id), lasts, ctx))
 
     @handle(forward=False)
     def show_all(self, body: PublishPoll, ctx: Context) -> None:
@@ -95,12 +92,12 @@ class Envelopes(Suggesting):
             elif body.series_id is not None:
                 self.publish_series(body.series_id, ctx)
 
-        self._as_host("poll_publish", ctx, step)
+        self._as_host(ctx, step)
 
     @handle(forward=False)
     def throw_away(self, body: DiscardPoll, ctx: Context) -> None:
         """Put a poll out of sight for good."""
-        self._as_host("poll_discard", ctx, lambda: self.discard(self.find(body.poll_id), ctx))
+        self._as_host(ctx, lambda: self.discard(self.find(body.poll_id), ctx))
 
     @handle(forward=False)
     def decide_suggestion(self, body: DecideOption, ctx: Context) -> None:
@@ -109,19 +106,17 @@ class Envelopes(Suggesting):
         def step() -> None:
             self.decide(self.find_running(body.poll_id), body.text, approved=body.approved, ctx=ctx)
 
-        self._as_host("poll_option_decide", ctx, step)
+        self._as_host(ctx, step)
 
     @handle(forward=False)
     def next_one(self, body: NextPoll, ctx: Context) -> dict[str, Any]:
         """Close what is open of a series and open what comes next."""
-        poll = self._as_host("poll_next", ctx, lambda: self.next_in_series(body.series_id, ctx))
+        poll = self._as_host(ctx, lambda: self.next_in_series(body.series_id, ctx))
         return {"poll_id": poll.poll_id}
 
     @handle(forward=False)
     def ask_again(self, body: RerunPoll, ctx: Context) -> dict[str, Any] | None:
         """Ask an ended poll again, as a new round."""
         lasts = milliseconds(body.duration_seconds)
-        poll = self._as_host(
-            "poll_rerun", ctx, lambda: self.rerun(self.find(body.poll_id), body.new_poll_id, lasts, ctx)
-        )
+        poll = self._as_host(ctx, lambda: self.rerun(self.find(body.poll_id), body.new_poll_id, lasts, ctx))
         return None if body.new_poll_id else {"poll_id": poll.poll_id}

@@ -73,6 +73,10 @@ class SeatKeeper:
             if not await self._room_exists():
                 self._mailbox.put(Unseated(Reason.NETWORK))
                 return
+            if failures and await self._is_taken():
+                log.info("hall.seat_taken", hall=self._hall)
+                self._mailbox.put(Unseated(Reason.DUPLICATE))
+                return
 
     async def leave(self) -> None:
         """Give the seat up."""
@@ -89,3 +93,12 @@ class SeatKeeper:
             except EffectFailed:
                 failures += 1
                 await asyncio.sleep(pause(failures))
+
+    async def _is_taken(self) -> bool:
+        """Tell whether another bot is in the room: it threw us out while we were joining, and nobody told us."""
+        try:
+            presences = await self._services.rooms.presences(self._hall)
+        except EffectFailed:
+            return False
+        own = self._services.settings.bot.identity
+        return any(presence.identity == own and presence.active for presence in presences)

@@ -4,12 +4,14 @@
 """
 
 from pathlib import Path
+from typing import Any
 
 import alembic.command
 import alembic.config
 import alembic.migration
 import alembic.script
 import sqlalchemy as sa
+from sqlalchemy.event import listen
 
 metadata = sa.MetaData()
 
@@ -79,6 +81,9 @@ def migrate(engine: sa.Engine) -> None:
     config = alembic.config.Config()
     config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
     known = {script.revision for script in alembic.script.ScriptDirectory.from_config(config).walk_revisions()}
+    if engine.dialect.name == "sqlite":
+        listen(engine, "connect", _begin_by_hand)
+        listen(engine, "begin", _begin_immediate)
     with engine.begin() as connection:
         current = alembic.migration.MigrationContext.configure(connection).get_current_revision()
         if current is not None and current not in known:
@@ -88,3 +93,15 @@ def migrate(engine: sa.Engine) -> None:
             )
         config.attributes["connection"] = connection
         alembic.command.upgrade(config, "head")
+
+
+def _begin_by_hand(connection: Any, _: Any) -> None:
+    connection.isolation_level = None
+
+
+def _begin_immediate(connection: sa.Connection) -> None:
+    """Lock the database before looking: of two bots that start on a new one together, one makes the schema.
+
+    Python's driver would begin a transaction before data is changed only, and so not for a schema.
+    """
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -416,6 +416,8 @@ class SdkSeat:
         options.auto_subscribe = False
         options.dynacast = False
         options.connect_timeout_ms = int(CONNECT_SECONDS * 1000 / 3)
+        # Its own tries would go on after we have given up, and throw out whoever has the hall by then.
+        options.join_retries = 0
         options.data_stream.max_payload_byte_length = MAX_STREAM_BYTES
         try:
             answer: room_pb2.ConnectCallback = await self._router.ask(

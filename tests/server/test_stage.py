@@ -177,7 +177,6 @@ async def test_the_stage_is_applied_again_after_livekit_was_killed(tmp_path: Pat
         server.stop()
 
 
-@pytest.mark.xfail(reason="app.py does not serve ShowApi yet: take this line out where it does", strict=True)
 async def test_the_same_through_the_shows_api(bot: Bot, join: Join, livekit: LiveKit) -> None:
     hall = await bot.open_hall()
     join_host = {"roomName": hall, "participantName": "host-456", "role": "host"}

@@ -267,8 +267,8 @@ def test_model(ground: Ground, sort: Sort, anonymous: bool) -> None:
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=8,
-            stateful_step_count=15,
+            max_examples=6,
+            stateful_step_count=14,
             deadline=None,
             phases=[Phase.generate],  # making an example smaller takes minutes, and it is short already
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
