@@ -125,7 +125,7 @@ class NoType(Plugin[Waves]):
 
 
 class NoAnnotation(Plugin[Waves]):
-    @handle
+    @handle  # type: ignore[arg-type]
     def wave(self, body, ctx):  # type: ignore[no-untyped-def]
         pass
 
