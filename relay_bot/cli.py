@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import keyword
 import os
 import re
 from pathlib import Path
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import click
 
 from relay_bot import __version__
 from relay_bot.plugin import Role, parse_duration
 from relay_bot.settings import Settings, SettingsError, load
+
+_TAKEN: Final = {"body", "context", "event", "hall", "path", "plugin", "state", "sync"}
+"""Names that no plugin can have: the hall's own, and what the classes of a new one are called after."""
 
 CONFIG = click.option(
     "--config",
@@ -78,10 +82,13 @@ def check_config(config: Path | None) -> None:
     settings, path = _load(config)
     from relay_bot.hall.plugins import PluginsError, load_plugins
 
+    broken: dict[str, BaseException] = {}
     try:
-        plugins = load_plugins(settings.plugins, path.parent if path else Path.cwd())
+        plugins = load_plugins(settings.plugins, path.parent if path else Path.cwd(), broken.__setitem__)
     except (SettingsError, PluginsError) as error:
         _fail(str(error))
+    if broken:
+        _fail("; ".join(f"plugins.{name}: did not load: {error}" for name, error in broken.items()))
     missing = [
         variable
         for variable, value in (
@@ -133,6 +140,8 @@ def new_plugin(name: str, folder: Path) -> None:
     """Write a working plugin to start from, with a test beside it."""
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         _fail(f"a plugin's name has small letters, digits and underscores, got {name!r}")
+    if keyword.iskeyword(name) or name in _TAKEN:
+        _fail(f"{name} means something else already; choose another name")
     place = folder / name
     if place.exists():
         _fail(f"{place} exists already; choose another name or folder")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, cast
+from typing import Annotated, Any, Final, Literal, cast, get_args, get_type_hints
 
 import msgspec
 import yaml
@@ -145,7 +146,8 @@ class Settings(_Section, frozen=True):
     """`path`: folders of plugins of one's own; every other key is a plugin's name with its settings."""
 
 
-_SECRETS: Final = ("api_key", "api_secret", "token")
+_SECRETS: Final = ("api_key", "api_secret", "token", "livekit", "control", "storage")
+"""What is never repeated in an error: secrets, and sections that hold one and were written as something else."""
 
 
 class SettingsError(Exception):
@@ -170,28 +172,53 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Sett
             part = raw.setdefault(section, {})
             if isinstance(part, dict):
                 part[key] = environment[variable]
+    gate = raw.get("gate")
+    rates: Any = cast("dict[str, Any]", gate).get("rates") if isinstance(gate, dict) else None
+    for kind, rate in cast("dict[str, Any]", rates).items() if isinstance(rates, dict) else ():
+        check(rate, Rate, name, f"gate.rates.{kind}")  # by itself: the whole would not name the type
     return check(raw, Settings, name)
 
 
-def check(raw: Any, kind: type[Any], place: str) -> Any:
-    """Convert untyped settings to a type; raises `SettingsError` that begins with `place` and the path."""
+def check(raw: Any, kind: type[Any], place: str = "", section: str = "") -> Any:
+    """Convert untyped settings to a type; raises `SettingsError` that begins with `place` and the path.
+
+    `section` is the path at which these settings stand.
+    """
     try:
         return msgspec.convert(raw, kind)
     except msgspec.ValidationError as error:
         text, _, path = str(error).partition(" - at `")
-        where = path.rstrip("`").removeprefix("$").removeprefix(".")
-        value = _at(raw, where)
-        secret = where.rpartition(".")[2] in _SECRETS
-        got = "" if value is None or secret or "contains unknown field" in text else f", got {value!r}"
+        where = path.rpartition("in `")[2].rstrip("`").removeprefix("$").removeprefix(".")
         text = text.replace("Object contains unknown field", "unknown key").partition(", got ")[0]
-        spot = f"{place}: {where}: " if where else f"{place}: "
-        raise SettingsError(f"{spot}{text[0].lower()}{text[1:]}{got}") from None
+        if text.startswith("Invalid enum value"):
+            text = f"expected one of {', '.join(_choices(kind, where))}"
+        spot = ".".join(part for part in (section, where) if part).replace(".[", "[")
+        got = "" if text.startswith("unknown key") else _got(raw, where)
+        text = f"{text[0].lower()}{text[1:]}{got}"
+        raise SettingsError(": ".join(part for part in (place, spot, text) if part)) from None
 
 
-def _at(raw: Any, path: str) -> Any:
-    for part in path.split("."):
-        raw = cast("dict[str, Any]", raw).get(part) if isinstance(raw, dict) else None
-    return raw
+_STEP = re.compile(r"(\w+)|\[(\d+)\]")
+
+
+def _got(raw: Any, path: str) -> str:
+    """Tell what stands at a path, unless it is nothing, or may hold a secret."""
+    for name, index in _STEP.findall(path):
+        if isinstance(raw, dict):
+            raw = cast("dict[str, Any]", raw).get(name)
+        elif isinstance(raw, list) and index:
+            raw = cast("list[Any]", raw)[int(index)]
+        else:
+            return ""
+    last = path.rpartition(".")[2]
+    return "" if last in _SECRETS or not isinstance(raw, str | int | float) else f", got {raw!r}"
+
+
+def _choices(kind: Any, path: str) -> list[str]:
+    """List the values that a path of a section may have."""
+    for name, _ in _STEP.findall(path):
+        kind = get_type_hints(kind)[name] if name else get_args(kind)[0]
+    return [str(value) for value in get_args(kind)]
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -204,7 +231,8 @@ def _read(path: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
-        raise SettingsError(f"{path.name}{line}: not valid YAML: {getattr(error, 'problem', error)}") from None
+        problem = " ".join(str(getattr(error, "problem", error)).split())
+        raise SettingsError(f"{path.name}{line}: not valid YAML: {problem}") from None
     if raw is None:
         return {}
     if not isinstance(raw, dict):

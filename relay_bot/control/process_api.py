@@ -93,6 +93,7 @@ class ProcessApi:
         states: dict[str, int] = dict.fromkeys(("starting", "live", "away", "degraded"), 0)
         for hall in self._halls.all():
             states[hall.status] = states.get(hall.status, 0) + 1
+        metrics.MAILBOX.set(sum(hall.waiting for hall in self._halls.all()))
         metrics.PARTICIPANTS.set(sum(len(hall.roster) for hall in self._halls.all()))
         for state, count in states.items():
             metrics.HALLS.labels(state).set(count)

@@ -165,6 +165,11 @@ class Hall:
         """Tell whether the hall takes requests now."""
         return self.status == "live"
 
+    @property
+    def waiting(self) -> int:
+        """How many messages wait to be decided."""
+        return len(self._mailbox)
+
     def is_settled(self) -> bool:
         """Tell whether all that has arrived is decided, durable and said (but for throttled snapshots)."""
         idle = self._decider is None or self._decider.turn.is_empty()

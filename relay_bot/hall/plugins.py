@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
+from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import msgspec
 import structlog
@@ -22,6 +23,7 @@ log = structlog.get_logger("plugins")
 
 ENTRY_POINTS: Final = "relay_bot.plugins"
 _OWN_KEYS: Final = {"enabled", "required"}
+_THE_HALLS: Final = {"messages of type sync": "the hall", "the command help": "the hall"}
 
 
 class _Switches(msgspec.Struct, frozen=True):
@@ -42,8 +44,14 @@ def builtin_folder() -> Path:
     return bundled if bundled.is_dir() else package.parent / "plugins"
 
 
-def load_plugins(configured: dict[str, Any], base: Path) -> dict[str, Loaded]:
-    """Load what is enabled, by name. A plugin that doesn't load is named in the log and left out.
+def _log_broken(name: str, error: BaseException) -> None:
+    log.exception("plugin.not_loaded", plugin=name, error=str(error))
+
+
+def load_plugins(
+    configured: dict[str, Any], base: Path, broken: Callable[[str, BaseException], None] = _log_broken
+) -> dict[str, Loaded]:
+    """Load what is enabled, by name. A plugin that doesn't load is told to `broken` and left out.
 
     `configured` is the `plugins` section; relative folders of `plugins.path` start at `base`. Raises
     `PluginsError` for a required plugin that doesn't load and for settings that name no plugin.
@@ -53,32 +61,42 @@ def load_plugins(configured: dict[str, Any], base: Path) -> dict[str, Loaded]:
     if strangers:
         raise PluginsError(f"plugins.{strangers[0]}: there is no such plugin; there are {', '.join(sorted(sources))}")
     loaded: dict[str, Loaded] = {}
-    kinds: dict[str, str] = {}
+    owners = dict(_THE_HALLS)
     for name, source in sources.items():
-        raw = cast("dict[str, Any]", configured.get(name) or {})
+        given = configured.get(name)
+        raw: dict[str, Any] = check({} if given is None else given, dict[str, Any], section=f"plugins.{name}")
         switches: _Switches = check(
-            {key: value for key, value in raw.items() if key in _OWN_KEYS}, _Switches, f"plugins.{name}"
+            {key: value for key, value in raw.items() if key in _OWN_KEYS}, _Switches, section=f"plugins.{name}"
         )
         if not switches.enabled:
             continue
         try:
             spec = _load(name, source)
-            _no_clash(spec, kinds)
-        except Exception as error:
+            _no_clash(spec, owners)
+        except (Exception, SystemExit) as error:
             if switches.required:
                 raise PluginsError(f"plugins.{name}: did not load: {error}") from error
-            log.exception("plugin.not_loaded", plugin=name, error=str(error))
+            broken(name, error)
             continue
         own = {key: value for key, value in raw.items() if key not in _OWN_KEYS}
-        loaded[name] = Loaded(spec, check(own, spec.settings_type, f"plugins.{name}"))
-        kinds |= dict.fromkeys(spec.handlers, name)
+        loaded[name] = Loaded(spec, check(own, spec.settings_type, section=f"plugins.{name}"))
+        owners |= dict.fromkeys(_things(spec), f"the plugin {name}")
     return loaded
 
 
-def _no_clash(spec: PluginSpec, kinds: dict[str, str]) -> None:
-    for kind in spec.handlers:
-        if kind in kinds:
-            raise TypeError(f"messages of type {kind} are handled by the plugin {kinds[kind]} already")
+def _things(spec: PluginSpec) -> list[str]:
+    """List what only one plugin can have."""
+    return [
+        *(f"messages of type {kind}" for kind in spec.handlers),
+        *(f"the command {name}" for name in spec.commands if name == "help"),  # others may be shared
+        *(f"the route {route.http_method} {route.path}" for route in spec.routes),
+    ]
+
+
+def _no_clash(spec: PluginSpec, owners: dict[str, str]) -> None:
+    for thing in _things(spec):
+        if thing in owners:
+            raise TypeError(f"{thing}: {owners[thing]} has it already")
 
 
 Source = Path | EntryPoint
@@ -89,7 +107,7 @@ def _sources(configured: dict[str, Any], base: Path) -> dict[str, Source]:
     sources: dict[str, Source] = dict(_folder(builtin_folder()))
     for entry in entry_points(group=ENTRY_POINTS):
         sources[entry.name] = entry
-    paths: list[str] = check(configured.get("path") or [], list[str], "plugins.path")
+    paths: list[str] = check(configured.get("path") or [], list[str], section="plugins.path")
     for path in paths:
         folder = base / Path(path).expanduser()
         if not folder.is_dir():

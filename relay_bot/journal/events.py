@@ -52,6 +52,13 @@ class EventTable(Generic[S]):
     def __init__(self, namespace: str, state_type: type[S]) -> None:
         self.namespace = namespace
         self.state_type = state_type
+        where = f"{state_type.__module__}.{state_type.__qualname__}"
+        if any(field.required for field in msgspec.structs.fields(state_type)):
+            raise TypeError(f"{where}: every field needs a default: an empty state is where a hall begins")
+        try:
+            self._decoder = msgspec.json.Decoder(state_type)
+        except TypeError as error:
+            raise TypeError(f"{where}: {error}") from None
         self._methods: dict[type[Event], Callable[[S, Any], None]] = {}
         self._decoders: dict[str, msgspec.json.Decoder[Any]] = {}
         self._names: dict[type[Event], str] = {}
@@ -61,10 +68,12 @@ class EventTable(Generic[S]):
 
     def _add(self, name: str, method: Callable[[S, Any], None]) -> None:
         hints = [hint for key, hint in get_type_hints(method).items() if key != "return"]
+        where = f"{self.state_type.__module__}.{self.state_type.__qualname__}.{name}"
         if len(hints) != 1 or not (isinstance(hints[0], type) and issubclass(hints[0], Event)):
-            where = f"{self.state_type.__module__}.{self.state_type.__name__}.{name}"
             raise TypeError(f"{where}: expected one parameter annotated with an Event class")
         event_type = hints[0]
+        if f"{self.namespace}.{event_type.kind}" in self._decoders:
+            raise TypeError(f"{where}: another method has the event {event_type.kind} already")
         self._methods[event_type] = method
         self._names[event_type] = f"{self.namespace}.{event_type.kind}"
         self._decoders[f"{self.namespace}.{event_type.kind}"] = msgspec.json.Decoder(event_type)
@@ -102,7 +111,7 @@ class EventTable(Generic[S]):
 
     def restore(self, data: bytes) -> S:
         """Read a snapshot; raises `msgspec.DecodeError` where the state's shape has changed since."""
-        return msgspec.json.decode(data, type=self.state_type)
+        return self._decoder.decode(data)
 
     def fingerprint(self, state: S) -> bytes:
         """Encode a state the same way whatever the order of its sets: equal states, equal bytes."""

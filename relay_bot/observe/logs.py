@@ -23,7 +23,10 @@ def configure(settings: LogSettings) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     if pretty:
-        final: list[structlog.typing.Processor] = [structlog.dev.ConsoleRenderer()]
+        # Plain: a traceback with its variables would show what people say to each other.
+        final: list[structlog.typing.Processor] = [
+            structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        ]
     else:
         final = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_dumps)]
     formatter = structlog.stdlib.ProcessorFormatter(

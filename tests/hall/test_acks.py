@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -13,7 +16,7 @@ from hypothesis import strategies as st
 from relay_bot.hall.outbox import AckGroups, Packet
 from relay_bot.testing import HallKit
 from relay_bot.wire.envelope import MAX_ENVELOPE_BYTES
-from tests.support.halls import acks
+from tests.support.halls import acks, open_hall
 
 LONG = "0123456789abcdef"
 
@@ -154,6 +157,28 @@ async def test_a_refused_sender_hears_no_ack_for_their_id(kit: HallKit, message_
     ann.send("vote", {}, LONG + "another")
     await kit.settle()
     assert (acks(ann, message_id), acks(bob, message_id)) == (1, 0)
+
+
+async def test_nor_while_theirs_is_decided_in_a_turn_that_ends_in_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_hall(tmp_path, "tally", "trouble") as kit:
+        ann, bob = await kit.join("ann"), await kit.join("bob")
+        store: Any = kit.journal._store
+        commit = store.commit
+
+        def slowly(group: list[Any]) -> Any:
+            time.sleep(0.05)
+            return commit(group)
+
+        monkeypatch.setattr(store, "commit", slowly)
+        ann.send("vote", {}, LONG)
+        bob.send("vote", {}, LONG + "another")
+        await asyncio.sleep(0.01)  # their commit is under way
+        bob.send("fail", {"how": "raise", "record_first": True}, LONG)
+        await bob.wait("error")
+        await kit.settle()
+        assert (acks(ann, LONG), acks(bob, LONG), acks(bob, LONG + "another")) == (1, 0, 1)
 
 
 async def test_one_commit_of_a_crowd_is_one_ack_packet(kit: HallKit) -> None:

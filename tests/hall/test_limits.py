@@ -118,6 +118,6 @@ async def test_a_claimed_name_is_not_charged_for_what_others_send(kit: HallKit) 
     await kit.settle()
     forged = len(errors(ann))
     assert forged <= limits.REFUSALS.burst + limits.REFUSALS.per_second * 5
-    ann.send("vote", {"option": 7}, "m1")
+    send_raw(kit, envelope("vote", {}, relay_version="7", id="m1"), "ann")
     await kit.settle()
-    assert errors(ann, "m1") == ["malformed"]
+    assert errors(ann, "m1") == ["unsupported_version"]

@@ -53,8 +53,9 @@ def test_the_largest_packet_passes_and_one_byte_more_is_too_large() -> None:
 
 
 def nested(levels: int) -> bytes:
-    """An envelope whose brackets nest so deep, its own brace included."""
-    return packet(payload=...)[:-1] + b', "payload": {"a": ' + b"[" * (levels - 2) + b"]" * (levels - 2) + b"}}"
+    """An envelope whose brackets nest so deep, its own brace included; it has more of them beside."""
+    inner = b"[" * (levels - 2) + b"]" * (levels - 2)
+    return packet(payload=..., flat=[[], []])[:-1] + b', "payload": {"a": ' + inner + b"}}"
 
 
 def test_the_deepest_nesting_passes_and_one_level_more_is_refused() -> None:
