@@ -62,9 +62,9 @@ class EventTable(Generic[S]):
         self._methods: dict[type[Event], Callable[[S, Any], None]] = {}
         self._decoders: dict[str, msgspec.json.Decoder[Any]] = {}
         self._names: dict[type[Event], str] = {}
-        for name, method in vars(state_type).items():
+        for name in dir(state_type):  # those that it inherits as well
             if name.startswith("on_"):
-                self._add(name, method)
+                self._add(name, getattr(state_type, name))
 
     def _add(self, name: str, method: Callable[[S, Any], None]) -> None:
         hints = [hint for key, hint in get_type_hints(method).items() if key != "return"]
