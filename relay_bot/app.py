@@ -98,9 +98,13 @@ class App:
         finder = asyncio.create_task(halls.run(), name="halls")
         self._stages.append(("finder", lambda: _cancel(finder), 2.0))
         log.info(
-            "app.started", version=__version__, livekit=settings.livekit.url, control=self.control.address,
-            link=link.name, plugins=sorted(plugins),
-        )  # fmt: skip
+            "app.started",
+            version=__version__,
+            livekit=settings.livekit.url,
+            control=self.control.address,
+            link=link.name,
+            plugins=sorted(plugins),
+        )
 
     async def stop(self) -> None:
         """Stop in the reverse order, each stage within its time; what takes longer is named in the log."""
@@ -147,14 +151,19 @@ class App:
         self.settings = Settings(**merged)
         logs.configure(self.settings.log)
         self._services = Services(
-            self.settings, self._services.journal, self._services.link, self._services.rooms, plugins,
+            self.settings,
+            self._services.journal,
+            self._services.link,
+            self._services.rooms,
+            plugins,
             self._services.watchdog,
-        )  # fmt: skip
+        )
         self._halls.update(self._services)
         log.info(
-            "app.reloaded", taken_for_new_halls=sorted(taken),
+            "app.reloaded",
+            taken_for_new_halls=sorted(taken),
             needs_restart=[name for name in changed if name not in _RELOADABLE],
-        )  # fmt: skip
+        )
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

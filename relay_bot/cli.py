@@ -122,7 +122,7 @@ def token(hall: str, identity: str, name: str, role: str, publish: bool, life: s
             role=Role[role.upper()],
             can_publish=publish,
             life=datetime.timedelta(seconds=seconds),
-        )  # fmt: skip
+        )
     )
 
 

@@ -248,6 +248,8 @@ class HallKit:
         link: Link = _Link(self.room)
         self._services = Services(settings, journal, link, _Rooms(self.room), loaded, Watchdog())
         self._name = f"kit-{next(_names)}"
+        self.loaded = loaded
+        self.settings = settings
         self._task: asyncio.Task[Any] | None = None
         self.journal = journal
         self.hall = Hall(self._name, "RM_kit", self._services)
@@ -296,6 +298,10 @@ class HallKit:
             self.hall.stop()
             await self._task
             self._task = None
+
+    def take_over(self, other: HallKit) -> None:
+        """Serve the same hall as another kit from `start` on: a second bot with the same journal."""
+        self._name = other._name
 
     async def restart(self) -> None:
         """Kill the hall where it stands, and open it again from its journal."""
@@ -352,9 +358,15 @@ class HallKit:
         """Send an interaction from a backend; gives its answer. Raises `Refused`."""
         audience = None if to is None else tuple(to)
         item = BackendMessage(
-            kind, msgspec.Raw(msgspec.json.encode(payload)), sender_id, audience, FutureWaiter(), None, "",
+            kind,
+            msgspec.Raw(msgspec.json.encode(payload)),
+            sender_id,
+            audience,
+            FutureWaiter(),
+            None,
+            "",
             time.monotonic(),
-        )  # fmt: skip
+        )
         return await self._request(item)
 
     async def call(self, plugin: str, method: str, **parameters: Any) -> Any:

@@ -2,41 +2,163 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
+from plugins.polls.asked import Kind, Results, RoleName
 from relay_bot.plugin import Body, Request
 
-PollId = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+PollId = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"\A[^\x00-\x1f\x7f-\x9f]+\Z")]
+Identity = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 OptionText = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
-Choice = int | Annotated[str, msgspec.Meta(max_length=200)]
-"""An option by its index or by its text."""
+Points = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
+Weight = Annotated[float, msgspec.Meta(ge=0, le=1_000_000)]
+Choices = Annotated[list[Annotated[str, msgspec.Meta(max_length=200)] | int], msgspec.Meta(max_length=100)]
+Duration = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
+Shift = Annotated[float, msgspec.Meta(ge=-86_400, le=86_400)]
+ChoiceCount = Annotated[int, msgspec.Meta(ge=1, le=100)]
 
 
-class OpenPoll(Body, type="poll"):
-    """Open a poll (reference: interactions, "Poll")."""
+class EligibleFields(msgspec.Struct, frozen=True):
+    """Who may vote: those with one of the roles, and those named."""
+
+    roles: list[RoleName] = []
+    identities: Annotated[list[Identity], msgspec.Meta(max_length=5_000)] = []
+
+
+class WeightFields(msgspec.Struct, frozen=True):
+    """How much votes count: by identity, else by role, else 1."""
+
+    identities: dict[Identity, Weight] = {}
+    roles: dict[RoleName, Weight] = {}
+
+
+class ScaleFields(msgspec.Struct, frozen=True):
+    """The steps of a rating: whole numbers from `min` to `max`."""
+
+    min: Annotated[int, msgspec.Meta(ge=-100, le=100)] = 1
+    max: Annotated[int, msgspec.Meta(ge=-100, le=100)] = 5
+    labels: Annotated[list[OptionText], msgspec.Meta(max_length=100)] = []
+
+
+class SeriesFields(msgspec.Struct, frozen=True):
+    """The place in a running order."""
+
+    series_id: PollId
+    index: Annotated[int, msgspec.Meta(ge=0, le=10_000)]
+
+
+class PollFields(msgspec.Struct, frozen=True):
+    """All that a poll may be asked with; see the plugin's README."""
 
     question: Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
-    options: Annotated[list[OptionText], msgspec.Meta(min_length=2, max_length=100)]
+    options: Annotated[list[OptionText], msgspec.Meta(max_length=100)] = []
     poll_id: PollId | None = None
-    duration_seconds: Annotated[float, msgspec.Meta(gt=0, le=86_400)] | None = None
-    min_choices: Annotated[int, msgspec.Meta(ge=1)] = 1
-    max_choices: Annotated[int, msgspec.Meta(ge=1)] = 1
+    duration_seconds: Duration | None = None
+    min_choices: ChoiceCount | None = None
+    max_choices: ChoiceCount | None = None
+    kind: Kind = "choice"
+    allow_revote: bool | None = None
+    results: Results = "live"
+    anonymous: bool = False
+    eligible: EligibleFields | None = None
+    weights: WeightFields | None = None
+    state: Literal["open", "draft"] = "open"
+    opens_at: Annotated[str, msgspec.Meta(max_length=40)] | None = None
+    correct: Annotated[list[int], msgspec.Meta(min_length=1, max_length=100)] | None = None
+    points: Points | None = None
+    negative_points: Points | None = None
+    speed_bonus: Points | None = None
+    explanation: Annotated[str, msgspec.Meta(max_length=1000)] | None = None
+    scale: ScaleFields | None = None
+    max_length: Annotated[int, msgspec.Meta(ge=1, le=1000)] | None = None
+    series: SeriesFields | None = None
+
+
+class OpenPoll(PollFields, Body, type="poll"):
+    """Open a poll, or make one for later (reference: interactions, "Poll")."""
+
+
+class CreatePoll(PollFields, Request, frozen=True):
+    """Open a poll, or make one for later."""
 
 
 class Vote(Body, type="poll_response"):
-    """Vote, or change one's vote."""
+    """Vote, or change one's vote; each kind of poll takes a field of its own."""
 
     poll_id: PollId
-    option: Choice | None = None
-    options: Annotated[list[Choice], msgspec.Meta(max_length=100)] | None = None
+    option: int | Annotated[str, msgspec.Meta(max_length=200)] | None = None
+    options: Choices | None = None
+    rating: int | None = None
+    ranking: Choices | None = None
+    text: str | None = None
 
 
 class ClosePoll(Body, type="poll_close"):
     """Close a poll before its time."""
 
     poll_id: PollId
+
+
+class StartPoll(Body, type="poll_open"):
+    """Open a draft or a scheduled poll now."""
+
+    poll_id: PollId
+    duration_seconds: Duration | None = None
+
+
+class ExtendPoll(Body, type="poll_extend"):
+    """Move a poll's end; a negative number shortens it."""
+
+    poll_id: PollId
+    seconds: Shift
+
+
+class PausePoll(Body, type="poll_pause"):
+    """Take no votes, and stop the clock."""
+
+    poll_id: PollId
+
+
+class ResumePoll(Body, type="poll_resume"):
+    """Take votes again after a pause."""
+
+    poll_id: PollId
+
+
+class ReopenPoll(Body, type="poll_reopen"):
+    """Take votes again after the closing."""
+
+    poll_id: PollId
+    duration_seconds: Duration | None = None
+
+
+class PublishPoll(Body, type="poll_publish"):
+    """Let everybody see the results: of a poll, or of all closed ones of a series."""
+
+    poll_id: PollId | None = None
+    series_id: PollId | None = None
+
+
+class DiscardPoll(Body, type="poll_discard"):
+    """Put a poll out of sight for good."""
+
+    poll_id: PollId
+
+
+class NextPoll(Body, type="poll_next"):
+    """Close what is open of a series and open what comes next."""
+
+    series_id: PollId | None = None
+
+
+class RerunPoll(Body, type="poll_rerun"):
+    """Ask an ended poll again, as a new round."""
+
+    poll_id: PollId
+    new_poll_id: PollId | None = None
+    duration_seconds: Duration | None = None
 
 
 class OnePoll(Request, frozen=True):
@@ -47,3 +169,48 @@ class OnePoll(Request, frozen=True):
 
 class AllPolls(Request, frozen=True):
     """All polls of the hall session."""
+
+
+class StartRequest(Request, frozen=True):
+    """Open or reopen a poll, for so long; without `duration_seconds` as it was made."""
+
+    poll_id: PollId
+    duration_seconds: Duration | None = None
+
+
+class ExtendRequest(Request, frozen=True):
+    """Move a poll's end by so many seconds; a negative number shortens it."""
+
+    poll_id: PollId
+    seconds: Shift
+
+
+class RerunRequest(Request, frozen=True):
+    """Ask an ended poll again, as a new round."""
+
+    poll_id: PollId
+    new_poll_id: PollId | None = None
+    duration_seconds: Duration | None = None
+
+
+class OneSeries(Request, frozen=True):
+    """A series, by the path."""
+
+    series_id: PollId
+
+
+class ExportRequest(Request, frozen=True):
+    """A poll's file; `part` is for csv: a row for each option (`results`) or for each vote (`votes`)."""
+
+    poll_id: PollId
+    format: Literal["csv", "json", "html"] = "csv"
+    part: Literal["results", "votes"] = "results"
+
+
+class ExportAllRequest(Request, frozen=True):
+    """All polls' file."""
+
+    format: Literal["csv", "json", "html"] = "csv"
+    part: Literal["results", "votes"] = "results"
+
+

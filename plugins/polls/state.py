@@ -2,99 +2,256 @@
 
 from __future__ import annotations
 
-import msgspec
+from typing import Literal
 
-from relay_bot.plugin import Event, State
+from plugins.polls.asked import WHOLE, Question, Rules
+from plugins.polls.events import (
+    PollClosed,
+    PollDiscarded,
+    PollExtended,
+    PollOpened,
+    PollPaused,
+    PollPlanned,
+    PollPostponed,
+    PollPublished,
+    PollReopened,
+    PollResumed,
+    PollStarted,
+    SealedVote,
+    Voted,
+    VoteWithdrawn,
+)
+from plugins.polls.kinds import KINDS
+from plugins.polls.tally import Ballot, Tally
+from relay_bot.plugin import State
 
-
-class PollOpened(Event, frozen=True):
-    """A poll was opened; times are the bot's clock in milliseconds."""
-
-    poll_id: str
-    question: str
-    options: list[str]
-    min_choices: int
-    max_choices: int
-    opened_at: int
-    closes_at: int | None
-
-
-class Voted(Event, frozen=True):
-    """A participant's vote, in place of any that they cast before. `inferred`: see the wire's "who is believed"."""
-
-    poll_id: str
-    identity: str
-    choices: tuple[int, ...]
-    inferred: bool = False
-
-
-class PollClosed(Event, frozen=True):
-    """A poll was closed, by hand (`reason` "closed"), by time ("time") or with its hall ("hall_ended")."""
-
-    poll_id: str
-    closed_at: int
-    reason: str
+Status = Literal["draft", "scheduled", "open", "paused", "closed", "archived"]
 
 
-class Poll(msgspec.Struct):
-    """One poll with its ballots; `counts` follows from them and is kept beside them."""
+class Poll(Question):
+    """One poll with its ballots; `tally` follows from them and is kept beside them.
 
-    poll_id: str
-    question: str
-    options: list[str]
-    min_choices: int
-    max_choices: int
-    opened_at: int
-    closes_at: int | None
+    An anonymous poll has sealed ballots instead, which the state can't read: its `tally` is empty until
+    the poll is closed, and is then all that is left.
+    """
+
+    opened_at: int | None = None
+    closes_at: int | None = None
     closed_at: int | None = None
-    counts: list[int] = []
-    total_votes: int = 0
+    opens_at: int | None = None
+    paused_at: int | None = None
+    remaining_ms: int | None = None
+    """Of a paused poll: the time that was left."""
+    paused_ms: int = 0
+    archived_at: int | None = None
+    published: bool = False
+    tally: Tally = Tally()
     ballots: dict[str, tuple[int, ...]] = {}
     inferred: set[str] = set()
+    texts: dict[str, str] = {}
+    took: dict[str, int] = {}
+    names: dict[str, str] = {}
+    weights: dict[str, int] = {}
+    sealed: dict[str, bytes] = {}
 
     @property
-    def status(self) -> str:
-        """`open` or `closed`."""
-        return "open" if self.closed_at is None else "closed"
+    def status(self) -> Status:
+        """Where the poll is in its life."""
+        if self.archived_at is not None:
+            return "archived"
+        if self.closed_at is not None:
+            return "closed"
+        if self.opened_at is None:
+            return "draft" if self.opens_at is None else "scheduled"
+        return "open" if self.paused_at is None else "paused"
+
+    @property
+    def is_running(self) -> bool:
+        """Tell whether the poll is open or paused."""
+        return self.opened_at is not None and self.closed_at is None and self.archived_at is None
+
+    @property
+    def is_planned(self) -> bool:
+        """Tell whether the poll is a draft or scheduled."""
+        return self.opened_at is None and self.archived_at is None
+
+    @property
+    def total_voters(self) -> int:
+        """Participants whose vote counts."""
+        if not self.rules.anonymous:
+            return len(self.ballots)
+        return len(self.sealed) if self.closed_at is None else self.tally.voters
+
+    @property
+    def inferred_voters(self) -> int:
+        """Those among them whose identity was inferred."""
+        ended = self.rules.anonymous and self.closed_at is not None
+        return self.tally.inferred if ended else len(self.inferred)
+
+    def ballot(self, identity: str) -> Ballot | None:
+        """Give someone's vote in a poll that is not anonymous."""
+        choices = self.ballots.get(identity)
+        return None if choices is None else Ballot(choices, self.texts.get(identity, ""))
 
 
 class Polls(State):
-    """All polls by id, in the order of their opening."""
+    """All polls by id, in the order in which they were made."""
 
     polls: dict[str, Poll] = {}
 
+    # -- life ---------------------------------------------------------------------------------------
+
     def on_poll_opened(self, event: PollOpened) -> None:
         """Begin a poll."""
-        self.polls[event.poll_id] = Poll(
-            event.poll_id,
-            event.question,
-            event.options,
-            event.min_choices,
-            event.max_choices,
-            event.opened_at,
-            event.closes_at,
-            counts=[0] * len(event.options),
-        )
+        poll = self._add(event.poll_id, event.question, event.options, event.min_choices, event.max_choices, event.rules)
+        poll.opened_at = event.opened_at
+        poll.closes_at = event.closes_at
+
+    def on_poll_planned(self, event: PollPlanned) -> None:
+        """Remember a poll for later."""
+        poll = self._add(event.poll_id, event.question, event.options, event.min_choices, event.max_choices, event.rules)
+        poll.opens_at = event.opens_at
+
+    def _add(
+        self, poll_id: str, question: str, options: list[str], least: int, most: int, rules: Rules
+    ) -> Poll:
+        weighted = [0] * len(options) if rules.weights is not None else []
+        tally = Tally(counts=[0] * len(options), weighted=weighted)
+        poll = Poll(poll_id, question, list(options), least, most, rules, tally=tally)
+        self.polls[poll_id] = poll
+        return poll
+
+    def on_poll_started(self, event: PollStarted) -> None:
+        """Open a planned poll."""
+        poll = self.polls[event.poll_id]
+        poll.opened_at = event.opened_at
+        poll.closes_at = event.closes_at
+
+    def on_poll_postponed(self, event: PollPostponed) -> None:
+        """Make a scheduled poll a draft."""
+        self.polls[event.poll_id].opens_at = None
+
+    def on_poll_extended(self, event: PollExtended) -> None:
+        """Move a poll's end."""
+        poll = self.polls[event.poll_id]
+        poll.closes_at = event.closes_at
+        poll.remaining_ms = event.remaining_ms
+
+    def on_poll_paused(self, event: PollPaused) -> None:
+        """Stop a poll's clock."""
+        poll = self.polls[event.poll_id]
+        poll.paused_at = event.paused_at
+        poll.remaining_ms = None if poll.closes_at is None else max(0, poll.closes_at - event.paused_at)
+        poll.closes_at = None
+
+    def on_poll_resumed(self, event: PollResumed) -> None:
+        """Let a poll's clock go on."""
+        poll = self.polls[event.poll_id]
+        if poll.paused_at is not None:
+            poll.paused_ms += event.resumed_at - poll.paused_at
+        poll.paused_at = None
+        poll.remaining_ms = None
+        poll.closes_at = event.closes_at
+
+    def on_poll_closed(self, event: PollClosed) -> None:
+        """End a poll; an anonymous one keeps its tally alone."""
+        poll = self.polls[event.poll_id]
+        poll.closed_at = event.closed_at
+        poll.paused_at = None
+        poll.remaining_ms = None
+        if event.tally is not None:
+            poll.tally = event.tally
+            poll.sealed = {}
+            poll.inferred = set()
+
+    def on_poll_reopened(self, event: PollReopened) -> None:
+        """Take votes again."""
+        poll = self.polls[event.poll_id]
+        if poll.closed_at is not None:
+            poll.paused_ms += event.reopened_at - poll.closed_at
+        poll.closed_at = None
+        poll.closes_at = event.closes_at
+
+    def on_poll_published(self, event: PollPublished) -> None:
+        """Show the results to everybody."""
+        self.polls[event.poll_id].published = True
+
+    def on_poll_discarded(self, event: PollDiscarded) -> None:
+        """Put a poll out of sight."""
+        self.polls[event.poll_id].archived_at = event.archived_at
+
+    # -- votes --------------------------------------------------------------------------------------
 
     def on_voted(self, event: Voted) -> None:
         """Count a ballot in the place of the voter's last one."""
         poll = self.polls[event.poll_id]
-        for choice in poll.ballots.get(event.identity, ()):
-            poll.counts[choice] -= 1
-            poll.total_votes -= 1
-        poll.ballots[event.identity] = event.choices
-        for choice in event.choices:
-            poll.counts[choice] += 1
-            poll.total_votes += 1
+        identity = event.identity
+        rules = poll.rules
+        kind = KINDS[rules.kind]
+        before = poll.ballots.get(identity)
+        if before is not None:
+            self._uncount(poll, identity, before)
+        poll.ballots[identity] = event.choices
+        kind.add(poll, poll.tally, Ballot(event.choices, event.text), 1)
+        if event.text:
+            poll.texts[identity] = event.text
+        if rules.quiz is not None:
+            poll.took[identity] = event.took_ms
+            poll.names[identity] = event.name
+        if rules.weights is not None:
+            poll.weights[identity] = event.weight
+            for choice in event.choices:
+                poll.tally.weighted[choice] += event.weight
         if event.inferred:
-            poll.inferred.add(event.identity)
+            poll.inferred.add(identity)
         else:
-            poll.inferred.discard(event.identity)
+            poll.inferred.discard(identity)
 
-    def on_poll_closed(self, event: PollClosed) -> None:
-        """End a poll."""
-        self.polls[event.poll_id].closed_at = event.closed_at
+    def _uncount(self, poll: Poll, identity: str, choices: tuple[int, ...]) -> None:
+        KINDS[poll.rules.kind].add(poll, poll.tally, Ballot(choices, poll.texts.pop(identity, "")), -1)
+        if poll.rules.weights is not None:
+            weight = poll.weights.pop(identity, WHOLE)
+            for choice in choices:
+                poll.tally.weighted[choice] -= weight
 
-    def open_polls(self) -> list[Poll]:
-        """List the polls that take votes."""
-        return [poll for poll in self.polls.values() if poll.closed_at is None]
+    def on_sealed_vote(self, event: SealedVote) -> None:
+        """Keep a sealed ballot in the place of the voter's last one."""
+        poll = self.polls[event.poll_id]
+        poll.sealed[event.voter] = event.sealed
+        if event.inferred:
+            poll.inferred.add(event.voter)
+        else:
+            poll.inferred.discard(event.voter)
+
+    def on_vote_withdrawn(self, event: VoteWithdrawn) -> None:
+        """Take a vote out again."""
+        poll = self.polls[event.poll_id]
+        voter = event.voter
+        poll.inferred.discard(voter)
+        if poll.rules.anonymous:
+            poll.sealed.pop(voter, None)
+            return
+        choices = poll.ballots.pop(voter, None)
+        if choices is not None:
+            self._uncount(poll, voter, choices)
+            poll.took.pop(voter, None)
+            poll.names.pop(voter, None)
+
+    # -- reading ------------------------------------------------------------------------------------
+
+    def running(self) -> list[Poll]:
+        """List the polls that are open or paused, in the order in which they were made."""
+        return [poll for poll in self.polls.values() if poll.is_running]
+
+    def planned(self) -> list[Poll]:
+        """List the drafts and the scheduled polls."""
+        return [poll for poll in self.polls.values() if poll.is_planned]
+
+    def series(self, series_id: str) -> list[Poll]:
+        """List the polls of a series in its running order, without the discarded ones."""
+        found = [
+            poll
+            for poll in self.polls.values()
+            if poll.archived_at is None and poll.rules.series is not None and poll.rules.series.series_id == series_id
+        ]
+        return sorted(found, key=lambda poll: poll.rules.series.index if poll.rules.series else 0)

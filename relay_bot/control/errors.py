@@ -14,6 +14,7 @@ _STATUS: Final[dict[str, tuple[int, str]]] = {
     "sender_unknown": (422, "validation_error"),
     "forbidden": (403, "forbidden"),
     "muted": (403, "forbidden"),
+    "blocked": (403, "forbidden"),
     "rate_limited": (429, "rate_limited"),
     "hall_not_active": (409, "hall_not_active"),
     "not_found": (404, "not_found"),

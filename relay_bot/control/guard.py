@@ -7,6 +7,7 @@ import ipaddress
 import os
 import secrets
 from pathlib import Path
+from typing import Final
 
 import structlog
 from aiohttp import web
@@ -15,6 +16,9 @@ from relay_bot.control.errors import ApiError
 from relay_bot.settings import ControlSettings, SettingsError
 
 log = structlog.get_logger("control")
+
+_MIN_TOKEN_CHARS: Final = 16
+"""A shorter file was cut off while it was written: an empty token would let everybody in."""
 
 
 def control_token(settings: ControlSettings, base: Path) -> str:
@@ -29,14 +33,31 @@ def control_token(settings: ControlSettings, base: Path) -> str:
             f"control.host: {settings.host} is reachable from other machines: set RELAY_CONTROL_TOKEN, or use 127.0.0.1"
         )
     path = base / settings.token_file
-    if path.is_file():
-        return path.read_text(encoding="ascii").strip()
+    try:
+        return _kept_token(path) if path.exists() else _new_token(path)
+    except FileExistsError:  # another bot was faster
+        return _kept_token(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"control.token_file: {path} can't be used: {error}; or set RELAY_CONTROL_TOKEN") from error
+
+
+def _new_token(path: Path) -> str:
     token = secrets.token_urlsafe(32)
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(token + "\n")
     log.info("control.token_generated", file=str(path))
+    return token
+
+
+def _kept_token(path: Path) -> str:
+    if path.stat().st_mode & 0o077:
+        path.chmod(0o600)
+        log.warning("control.token_was_readable", file=str(path))
+    token = path.read_text(encoding="ascii").strip()
+    if len(token) < _MIN_TOKEN_CHARS:
+        raise SettingsError(f"control.token_file: {path} holds no token; remove it, and a new one is made")
     return token
 
 
@@ -53,14 +74,16 @@ class Guard:
     def __init__(self, settings: ControlSettings, token: str) -> None:
         self._settings = settings
         self._token = token.encode()
+        self._hosts = {host.lower() for host in (settings.host, *settings.allowed_hosts)}
 
-    def check(self, request: web.Request, *, public: bool) -> None:
+    def check(self, request: web.Request, *, public: bool, any_host: bool = False) -> None:
         """Let a request through, or raise `ApiError` (401, 403).
 
         The Host header must be one of ours and a page's Origin is refused: else any web page that the
-        operator opens could reach an endpoint on their machine (DNS rebinding).
+        operator opens could reach an endpoint on their machine (DNS rebinding). `any_host` is for what
+        carries a signature: LiveKit calls us by the name in its own configuration.
         """
-        if not self._settings.socket and _host_of(request) not in self._settings.allowed_hosts:
+        if not (self._settings.socket or any_host) and _host_of(request) not in self._hosts:
             raise ApiError(403, "forbidden", "this Host is not served; see control.allowed_hosts")
         origin = request.headers.get("Origin")
         if origin is not None and origin not in self._settings.allowed_origins:
@@ -77,5 +100,5 @@ class Guard:
 def _host_of(request: web.Request) -> str:
     host = request.headers.get("Host", "")
     if host.startswith("["):
-        return host[1:].partition("]")[0]
+        return host[1:].partition("]")[0].lower()
     return host.partition(":")[0].lower()

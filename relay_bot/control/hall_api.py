@@ -5,25 +5,33 @@ Source of the published ones: the Relay texts "Interactions" and "Participants &
 
 from __future__ import annotations
 
+import asyncio
+import functools
+import re
 import time
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from relay_bot.control.errors import ApiError, from_refusal
+from relay_bot.control.errors import ApiError, from_refusal, from_refuse
+from relay_bot.control.hall_set import HallSet, hall_of
 from relay_bot.control.idempotency import BACKEND, IdempotencyLog
 from relay_bot.control.operation import Call, Operation, Run
 from relay_bot.hall.hall import Hall
-from relay_bot.hall.halls import Halls
 from relay_bot.hall.message import Answered, BackendMessage, FutureWaiter, RouteCall, answer_key
 from relay_bot.hall.session import Loaded
 from relay_bot.livekit.tokens import join_token
 from relay_bot.plugin import Request, Role, Route
 from relay_bot.settings import Settings
-from relay_bot.wire.envelope import MAX_TYPE_CHARS
+from relay_bot.wire.clock import now_ms
+from relay_bot.wire.envelope import MAX_ENVELOPE_BYTES, MAX_TYPE_CHARS, encode_envelope
 
+HallId = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 Identity = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+
+_DECIDE_SECONDS: Final = 30.0
+_CONTROL_CHARACTER: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class NoParameters(Request, frozen=True):
@@ -33,13 +41,16 @@ class NoParameters(Request, frozen=True):
 class HallRequest(Request, frozen=True):
     """A hall, by the path."""
 
-    hall_id: str
+    hall_id: HallId
 
 
 class Interaction(Request, frozen=True, forbid_unknown_fields=False):
-    """An interaction to be sent to a hall's participants."""
+    """An interaction to be sent to a hall's participants.
 
-    hall_id: str
+    `to`: whom it is for; left out or null = everybody, an empty list = nobody.
+    """
+
+    hall_id: HallId
     type: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TYPE_CHARS)]
     payload: dict[str, Any]
     sender_id: Identity | None = None
@@ -58,9 +69,9 @@ class InteractionSent(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class JoinRequest(Request, frozen=True, forbid_unknown_fields=False):
-    """Someone who is to join a hall."""
+    """Someone who is to join a hall: a publisher sends and receives audio and video, a subscriber receives only."""
 
-    hall_id: str
+    hall_id: HallId
     participant_id: Identity
     display_name: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
     role: Literal["publisher", "subscriber"]
@@ -95,7 +106,7 @@ class HallList(msgspec.Struct, frozen=True):
 class HallApi:
     """Makes the operations on halls."""
 
-    def __init__(self, settings: Settings, halls: Halls, plugins: Mapping[str, Loaded], once: IdempotencyLog) -> None:
+    def __init__(self, settings: Settings, halls: HallSet, plugins: Mapping[str, Loaded], once: IdempotencyLog) -> None:
         self._settings = settings
         self._halls = halls
         self._plugins = plugins
@@ -103,27 +114,75 @@ class HallApi:
 
     def operations(self) -> list[Operation]:
         """List the operations, the plugins' routes among them."""
-        prefix = "/v1/halls/{hall_id}"
-        core = [
-            Operation(
-                "POST", f"{prefix}/interactions", "relay", "Send an interaction", Interaction, InteractionSent,
-                self._interact,
+        return [*self._relay(), *self._own(), *self._of_plugins()]
+
+    def _relay(self) -> list[Operation]:
+        interact = Operation(
+            "POST",
+            "/v1/halls/{hall_id}/interactions",
+            "relay",
+            "Send an interaction",
+            Interaction,
+            InteractionSent,
+            self._interact,
+            description=(
+                "Sends a typed envelope to everybody in the hall, or to those named in `to`. Types that no plugin "
+                "knows are forwarded as they are. `result` is there only where a plugin made something, such as a "
+                "poll's id. A 2xx leaves after it is durable."
             ),
-            Operation(
-                "POST", f"{prefix}/join", "relay", "Generate a join token", JoinRequest, JoinAnswer, self._join
-            ),
+            example={
+                "type": "reaction",
+                "payload": {"emoji": "\N{THUMBS UP SIGN}", "x": 0.42, "y": 0.75},
+                "sender_id": "user_abc123",
+            },
+            answer_example={
+                "sent": True,
+                "type": "reaction",
+                "broadcast": True,
+                "recipient_count": None,
+                "timestamp": "2025-04-05T10:00:00.000Z",
+            },
+            errors=(409, 503),
+        )
+        join = Operation(
+            "POST",
+            "/v1/halls/{hall_id}/join",
+            "relay",
+            "Generate a join token",
+            JoinRequest,
+            JoinAnswer,
+            self._join,
+            description="Makes a token that is good for an hour; 403 `blocked` for someone who is banned.",
+            example={"participant_id": "user_abc123", "display_name": "Alice", "role": "publisher"},
+            answer_example={
+                "join_token": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9...",
+                "livekit_url": "wss://media.relay.dev",
+            },
+        )
+        return [interact, join]
+
+    def _own(self) -> list[Operation]:
+        path = "/v1/halls/{hall_id}"
+        return [
             Operation("GET", "/v1/halls", "halls", "List the halls", NoParameters, HallList, self._list),
-            Operation("GET", prefix, "halls", "Describe a hall", HallRequest, HallSummary, self._describe),
-        ]  # fmt: skip
-        routes = [
+            Operation("GET", path, "halls", "Describe a hall", HallRequest, HallSummary, self._describe, errors=(404,)),
+        ]
+
+    def _of_plugins(self) -> list[Operation]:
+        return [
             Operation(
-                route.http_method, prefix + route.path, name, route.help, _with_hall(route.request_type),
-                route.answer_type, self._route(name, route),
+                route.http_method,
+                "/v1/halls/{hall_id}" + route.path,
+                name,
+                route.help,
+                _with_hall(route.request_type),
+                route.answer_type,
+                self._route(name, route),
+                errors=(404, 409, 503),
             )
             for name, loaded in self._plugins.items()
             for route in loaded.spec.routes
-        ]  # fmt: skip
-        return core + routes
+        ]
 
     # -- running ------------------------------------------------------------------------------------
 
@@ -134,6 +193,11 @@ class HallApi:
             raise ApiError(409, "hall_not_active", "the hall is not active: nobody is in it, or it is closed")
         waiter = FutureWaiter()
         to = None if asked.to is None else tuple(dict.fromkeys(asked.to))
+        # Before the hall sees it: a plugin must not have kept what can't be sent.
+        size = len(encode_envelope(asked.type, asked.payload, sender_id=asked.sender_id, at_ms=now_ms()))
+        if size > MAX_ENVELOPE_BYTES:
+            text = f"the envelope would have {size} bytes of {MAX_ENVELOPE_BYTES}"
+            raise ApiError(422, "validation_error", text, field="payload")
         payload = msgspec.Raw(msgspec.json.encode(asked.payload))
         item = BackendMessage(
             asked.type, payload, asked.sender_id, to, waiter, _key(call), call.digest, time.monotonic()
@@ -142,6 +206,7 @@ class HallApi:
 
     async def _join(self, call: Call) -> Any:
         asked: JoinRequest = call.request
+        self._check_may_join(asked)
 
         async def make() -> dict[str, str]:
             token = join_token(
@@ -158,26 +223,33 @@ class HallApi:
             return await make()
         return await self._once.once(call.idempotency_key, call.digest, make)
 
+    def _check_may_join(self, asked: JoinRequest) -> None:
+        """Raise `ApiError` for identities that can't be used, and for those that are banned."""
+        identity = asked.participant_id
+        if identity == self._settings.bot.identity:
+            # LiveKit would throw the bot out of the hall: one identity is there once.
+            raise ApiError(422, "validation_error", "this identity is the bot's", field="participant_id")
+        if _CONTROL_CHARACTER.search(identity) or _CONTROL_CHARACTER.search(asked.hall_id):
+            raise ApiError(422, "validation_error", "an id has no control characters", field="participant_id")
+        hall = self._halls.get(asked.hall_id)
+        refusal = None if hall is None else hall.refuses_join(identity)
+        if refusal is not None:
+            raise from_refuse(refusal)
+
     async def _list(self, call: Call) -> Any:
         return {"halls": [hall.summary() for hall in self._halls.all()]}
 
     async def _describe(self, call: Call) -> Any:
-        return self._hall(call.request.hall_id).summary()
+        return hall_of(self._halls, call.request.hall_id).summary()
 
     def _route(self, plugin: str, route: Route) -> Run:
         async def run(call: Call) -> Any:
-            hall = self._hall(call.request.hall_id)
+            hall = hall_of(self._halls, call.request.hall_id)
             request = _without_hall(call.request, route.request_type)
             item = RouteCall(plugin, route, request, FutureWaiter(), _key(call), call.digest, time.monotonic())
             return await _decided(hall, item)
 
         return run
-
-    def _hall(self, hall_id: str) -> Hall:
-        hall = self._halls.get(hall_id)
-        if hall is None:
-            raise ApiError(404, "not_found", "there is no active hall with this id")
-        return hall
 
 
 def public_url(settings: Settings) -> str:
@@ -186,7 +258,13 @@ def public_url(settings: Settings) -> str:
 
 
 async def _decided(hall: Hall, item: BackendMessage | RouteCall) -> Any:
-    answer: Answered = await hall.request(item)
+    answer: Answered
+    try:
+        async with asyncio.timeout(_DECIDE_SECONDS):
+            answer = await hall.request(item)
+    except TimeoutError:
+        text = "the hall has not answered in time; send again with the same Idempotency-Key"
+        raise ApiError(503, "busy", text, retry_after_ms=1000) from None
     if answer.error is not None:
         raise from_refusal(answer.error)
     return answer.result
@@ -196,12 +274,18 @@ def _key(call: Call) -> bytes | None:
     return None if call.idempotency_key is None else answer_key(BACKEND, call.idempotency_key)
 
 
+@functools.cache  # one type for each: OpenAPI names its schemas by them
 def _with_hall(request_type: type[Request]) -> type[Request]:
     """Give the request type with the path's `hall_id`, which the hall itself has no use for."""
     return msgspec.defstruct(  # type: ignore[return-value]
-        request_type.__name__, [("hall_id", str)], bases=(request_type,), frozen=True, kw_only=True,
+        f"{request_type.__name__}OfHall",
+        [("hall_id", HallId)],
+        bases=(request_type,),
+        module=request_type.__module__,
+        frozen=True,
+        kw_only=True,
         forbid_unknown_fields=True,
-    )  # fmt: skip
+    )
 
 
 def _without_hall(request: Any, request_type: type[Request]) -> Any:

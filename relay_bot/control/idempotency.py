@@ -59,7 +59,7 @@ class IdempotencyLog:
         assert self._session is not None
         done: asyncio.Future[JournalError | None] = asyncio.get_running_loop().create_future()
         batch = Batch(self._session, settle(done))
-        batch.answers.append((self._session.id, name, now_ms() // 60_000, encode_answer(answer)))
+        batch.answers.append((self._session.id, now_ms() // 60_000, name, encode_answer(answer)))
         self._journal.submit(batch)
         if (error := await done) is not None:
             raise ApiError(503, "busy", f"not taken: {error}")

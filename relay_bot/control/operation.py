@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
 
 import msgspec
 import orjson
@@ -13,6 +15,11 @@ from relay_bot.control.errors import ApiError
 from relay_bot.wire.body import Request
 from relay_bot.wire.envelope import field_of, too_deep
 
+_PATH_PART: Final = re.compile(r"{(\w+)}")
+_READ_SECONDS: Final = 30.0
+MAX_KEY_CHARS: Final = 200
+"""The bound of an Idempotency-Key."""
+
 
 class Call(msgspec.Struct, frozen=True):
     """A request that has been checked: its parameters, and what makes it safe to send again."""
@@ -20,13 +27,22 @@ class Call(msgspec.Struct, frozen=True):
     request: Any
     idempotency_key: str | None
     digest: str
+    headers: Mapping[str, str] = {}
+    """The headers that the operation names; others are left out."""
 
 
 Run = Callable[[Call], Awaitable[Any]]
 
 
+class Header(msgspec.Struct, frozen=True):
+    """A header that an operation reads, beside those that all have."""
+
+    name: str
+    description: str
+
+
 class Operation(msgspec.Struct, frozen=True):
-    """One route. `run` gives what is sent as JSON, a `Download`, or an aiohttp response of its own."""
+    """One route. `run` gives what is sent as JSON, a `Download`, a `Streaming`, or an aiohttp response of its own."""
 
     method: str
     path: str
@@ -38,6 +54,20 @@ class Operation(msgspec.Struct, frozen=True):
     status: int = 200
     public: bool = False
     """Served without the bearer token."""
+    headers: tuple[Header, ...] = ()
+    description: str = ""
+    example: Any = None
+    """A body that the documentation shows, from the published text where there is one."""
+    answer_example: Any = None
+    errors: tuple[int, ...] = ()
+    """Statuses of errors that only such operations have."""
+    other_answers: Mapping[int, Any] = {}
+    """Types of answers with other statuses that are no errors in the published form."""
+    content_type: str = "application/json"
+
+    def path_names(self) -> list[str]:
+        """List the parameters in the path."""
+        return _PATH_PART.findall(self.path)
 
 
 async def read_parameters(operation: Operation, request: web.Request) -> tuple[Any, bytes]:
@@ -45,20 +75,28 @@ async def read_parameters(operation: Operation, request: web.Request) -> tuple[A
     raw = b""
     values: dict[str, Any] = {}
     if operation.method == "POST":
-        raw = await request.read()
+        try:
+            async with asyncio.timeout(_READ_SECONDS):
+                raw = await request.read()
+        except TimeoutError:
+            raise ApiError(408, "invalid_request", "the body did not arrive in time") from None
         values = _json_object(request, raw)
     else:
         values = dict(request.query)
-    lax = operation.method != "POST"
-    for name, value in request.match_info.items():
-        values[name] = value
+    strict = operation.method == "POST"
+    twice = values.keys() & request.match_info.keys()
+    if twice and operation.request_type.__struct_config__.forbid_unknown_fields:
+        name = min(twice)
+        raise ApiError(422, "validation_error", f"{name}: it stands in the path already", field=name)
+    values |= request.match_info
     try:
-        return msgspec.convert(values, operation.request_type, strict=not lax), raw
+        return msgspec.convert(values, operation.request_type, strict=strict), raw
     except msgspec.ValidationError as error:
         text, path = field_of(error, "")
         field = path.removeprefix(".") or None
         place = f"{field}: " if field else ""
-        raise ApiError(422, "validation_error", f"{place}{text}", field=field) from None
+        kind = "invalid_request" if field in request.match_info else "validation_error"
+        raise ApiError(422, kind, f"{place}{text}", field=field) from None
 
 
 def _json_object(request: web.Request, raw: bytes) -> dict[str, Any]:

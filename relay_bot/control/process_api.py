@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -9,11 +10,11 @@ from typing import Any, Final
 import msgspec
 import structlog
 from aiohttp import web
-from prometheus_client import generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from relay_bot.control.hall_api import NoParameters
+from relay_bot.control.hall_set import HallSet
 from relay_bot.control.operation import Call, Operation
-from relay_bot.hall.halls import Halls
 from relay_bot.journal.batch import Unavailable
 from relay_bot.journal.writer import Journal
 from relay_bot.livekit.webhooks import WebhookRefused, Webhooks
@@ -23,6 +24,7 @@ from relay_bot.wire.clock import iso, now_ms
 log = structlog.get_logger("control")
 
 _STALE_SECONDS: Final = 30.0
+_PROBE_SECONDS: Final = 3.0
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -44,7 +46,7 @@ class Ready(msgspec.Struct, frozen=True):
 class ProcessApi:
     """Makes the operations on the process."""
 
-    def __init__(self, halls: Halls, journal: Journal, openapi: Callable[[], dict[str, Any]]) -> None:
+    def __init__(self, halls: HallSet, journal: Journal, openapi: Callable[[], dict[str, Any]]) -> None:
         self._halls = halls
         self._journal = journal
         self._openapi = openapi
@@ -52,13 +54,13 @@ class ProcessApi:
     def operations(self) -> list[Operation]:
         """List the operations; none of them needs the token."""
 
-        def public(path: str, summary: str, answer: Any, run: Any) -> Operation:
-            return Operation("GET", path, "process", summary, NoParameters, answer, run, public=True)
+        def public(path: str, summary: str, answer: Any, run: Any, **more: Any) -> Operation:
+            return Operation("GET", path, "process", summary, NoParameters, answer, run, public=True, **more)
 
         return [
             public("/health", "Tell that the process is alive", Health, self._health),
-            public("/ready", "Tell whether the bot can do its work", Ready, self._ready),
-            public("/metrics", "Metrics for Prometheus", str, self._metrics),
+            public("/ready", "Tell whether the bot can do its work", Ready, self._ready, other_answers={503: Ready}),
+            public("/metrics", "Metrics for Prometheus", str, self._metrics, content_type="text/plain"),
             public("/openapi.json", "This description", dict[str, Any], self._describe),
         ]
 
@@ -69,16 +71,22 @@ class ProcessApi:
         states: dict[str, int] = {}
         for hall in self._halls.all():
             states[hall.status] = states.get(hall.status, 0) + 1
-        try:
-            await self._journal.probe()
-            database = "ok"
-        except Unavailable as error:
-            database = str(error)
+        database = await self._database()
         listed = self._halls.listed_at
         fresh = listed is not None and time.monotonic() - listed < _STALE_SECONDS
         ok = database == "ok" and fresh
         body = Ready("ok" if ok else "not_ready", database, "ok" if fresh else "not answering", states)
         return web.Response(body=msgspec.json.encode(body), status=200 if ok else 503, content_type="application/json")
+
+    async def _database(self) -> str:
+        try:
+            async with asyncio.timeout(_PROBE_SECONDS):
+                await self._journal.probe()
+        except Unavailable as error:
+            return str(error)
+        except TimeoutError:
+            return "not answering"
+        return "ok"
 
     async def _metrics(self, call: Call) -> Any:
         states: dict[str, int] = dict.fromkeys(("starting", "live", "away", "degraded"), 0)
@@ -86,13 +94,13 @@ class ProcessApi:
             states[hall.status] = states.get(hall.status, 0) + 1
         for state, count in states.items():
             metrics.HALLS.labels(state).set(count)
-        return web.Response(body=generate_latest(metrics.REGISTRY), content_type="text/plain")
+        return web.Response(body=generate_latest(metrics.REGISTRY), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def _describe(self, call: Call) -> Any:
         return self._openapi()
 
 
-def webhook_handler(webhooks: Webhooks, halls: Halls) -> Callable[[web.Request], Any]:
+def webhook_handler(webhooks: Webhooks, halls: HallSet) -> Callable[[web.Request], Any]:
     """Make the handler of `POST /livekit/webhook`: LiveKit's own signature is its authentication."""
 
     async def handle(request: web.Request) -> web.Response:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import socket
 from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -15,7 +12,9 @@ from aiohttp import web
 
 from relay_bot.control.errors import ApiError, from_refuse
 from relay_bot.control.guard import Guard
-from relay_bot.control.operation import Call, Operation, read_parameters
+from relay_bot.control.listen import ControlError, Listener, listen
+from relay_bot.control.operation import MAX_KEY_CHARS, Call, Operation, read_parameters
+from relay_bot.control.stream import Streaming, Streams
 from relay_bot.observe import metrics
 from relay_bot.plugin import Download
 from relay_bot.settings import ControlSettings
@@ -24,11 +23,6 @@ from relay_bot.wire.refusal import Refuse
 log = structlog.get_logger("control")
 
 WEBHOOK_PATH: Final = "/livekit/webhook"
-_MAX_KEY_CHARS: Final = 200
-
-
-class ControlError(Exception):
-    """The endpoint can't be opened; the text says why and what to do."""
 
 
 class ControlServer:
@@ -43,53 +37,35 @@ class ControlServer:
     ) -> None:
         self._settings = settings
         self._guard = guard
+        self._streams = Streams()
         self._app = web.Application(client_max_size=settings.max_body_bytes, middlewares=[self._answer])
         self._app.router.add_post(WEBHOOK_PATH, webhook)
         self._public: set[tuple[str, str]] = {("POST", WEBHOOK_PATH)}  # it has LiveKit's signature
         for operation in operations:
-            self._app.router.add_route(operation.method, operation.path, _handler(operation))
+            self._app.router.add_route(operation.method, operation.path, self._handler(operation))
             if operation.public:
                 self._public.add((operation.method, operation.path))
         self._runner = web.AppRunner(self._app, access_log=None, handle_signals=False, shutdown_timeout=2.0)
+        self._listener: Listener | None = None
         self.address = ""
 
     async def start(self) -> None:
         """Open the endpoint; raises `ControlError`."""
         await self._runner.setup()
         try:
-            if self._settings.socket:
-                await self._start_unix(Path(self._settings.socket))
-            else:
-                await self._start_tcp()
-        except OSError as error:
-            where = self._settings.socket or f"{self._settings.host}:{self._settings.port}"
-            raise ControlError(
-                f"control: {where} can't be used: {error.strerror or error}; "
-                "is another bot running? set control.port or control.socket"
-            ) from error
+            self._listener = await listen(self._runner, self._settings)
+        except ControlError:
+            await self._runner.cleanup()
+            raise
+        self.address = self._listener.address
         log.info("control.open", address=self.address)
 
-    async def _start_tcp(self) -> None:
-        site = web.TCPSite(self._runner, self._settings.host, self._settings.port, reuse_address=True)
-        await site.start()
-        address: Any = self._runner.addresses[0]
-        host = f"[{address[0]}]" if ":" in address[0] else address[0]
-        self.address = f"http://{host}:{address[1]}"
-
-    async def _start_unix(self, path: Path) -> None:
-        path.unlink(missing_ok=True)
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        before = os.umask(0o177)  # the socket is made with mode 0600, not narrowed to it afterwards
-        try:
-            listener.bind(str(path))
-        finally:
-            os.umask(before)
-        await web.SockSite(self._runner, listener).start()
-        self.address = f"unix:{path}"
-
     async def stop(self) -> None:
-        """Close the endpoint; requests under way get a moment."""
+        """Close the endpoint; requests under way get a moment, streams are told."""
+        self._streams.stop()
         await self._runner.cleanup()
+        if self._listener is not None:
+            self._listener.close()
 
     @web.middleware
     async def _answer(
@@ -99,7 +75,8 @@ class ControlServer:
         resource = request.match_info.route.resource
         path = resource.canonical if resource else "unknown"
         try:
-            self._guard.check(request, public=(request.method, path) in self._public)
+            public = (request.method, path) in self._public
+            self._guard.check(request, public=public, any_host=path == WEBHOOK_PATH)
             response = await handler(request)
         except ApiError as error:
             response = _error(error)
@@ -113,13 +90,33 @@ class ControlServer:
         except web.HTTPMethodNotAllowed as error:
             allowed = ", ".join(sorted(error.allowed_methods))
             response = _error(ApiError(405, "invalid_request", f"allowed here: {allowed}"))
-        except web.HTTPException:
-            raise
+            response.headers["Allow"] = allowed
+        except web.HTTPException as error:
+            response = _error(ApiError(error.status, "invalid_request", error.reason))
         except Exception:
             log.exception("control.failed", route=path)
             response = _error(ApiError(500, "internal", "something went wrong here; it has been logged"))
         metrics.REQUESTS.labels(path, str(response.status)).inc()
         return response
+
+    def _handler(self, operation: Operation) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            parameters, raw = await read_parameters(operation, request)
+            key = _idempotency_key(request)
+            digest = "" if key is None else hashlib.blake2b(raw, digest_size=16).hexdigest()
+            named = {each.name: request.headers.get(each.name, "") for each in operation.headers}
+            answer = await operation.run(Call(parameters, key, digest, named))
+            match answer:
+                case web.StreamResponse():
+                    return answer
+                case Download():
+                    return _download(answer)
+                case Streaming():
+                    return await self._streams.send(request, answer)
+                case _:
+                    return json_answer(answer, operation.status)
+
+        return handle
 
 
 def _error(error: ApiError) -> web.Response:
@@ -134,27 +131,21 @@ def _error(error: ApiError) -> web.Response:
 def json_answer(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
     """Make a JSON response of a struct or a mapping."""
     return web.Response(
-        body=msgspec.json.encode(value), status=status, content_type="application/json", headers=headers
+        body=msgspec.json.encode(value),
+        status=status,
+        content_type="application/json",
+        headers={"Cache-Control": "no-store", **(headers or {})},
     )
 
 
-def _handler(operation: Operation) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    async def handle(request: web.Request) -> web.StreamResponse:
-        parameters, raw = await read_parameters(operation, request)
-        key = request.headers.get("Idempotency-Key") if operation.method == "POST" else None
-        if key is not None and not 1 <= len(key) <= _MAX_KEY_CHARS:
-            raise ApiError(422, "invalid_request", f"an Idempotency-Key has 1 to {_MAX_KEY_CHARS} characters")
-        digest = hashlib.blake2b(raw, digest_size=16).hexdigest() if key is not None else ""
-        if key is not None:
-            key = f"{request.method} {request.path} {key}"
-        answer = await operation.run(Call(parameters, key, digest))
-        if isinstance(answer, web.StreamResponse):
-            return answer
-        if isinstance(answer, Download):
-            return _download(answer)
-        return json_answer(answer, operation.status)
-
-    return handle
+def _idempotency_key(request: web.Request) -> str | None:
+    """Read the key that makes a POST safe to send again; it counts for one path. Raises `ApiError`."""
+    key = request.headers.get("Idempotency-Key")
+    if key is None or request.method != "POST":
+        return None
+    if not 1 <= len(key) <= MAX_KEY_CHARS or not (key.isascii() and key.isprintable()):
+        raise ApiError(422, "invalid_request", f"an Idempotency-Key has 1 to {MAX_KEY_CHARS} ASCII characters")
+    return f"{request.method} {request.path} {key}"
 
 
 def _download(download: Download) -> web.Response:

@@ -61,9 +61,8 @@ def run_command(
 
 def _help(prefix: str, sender: Sender, loaded: Mapping[str, Loaded]) -> str:
     commands = [
-        command for each in loaded.values() for command in each.spec.commands.values()
-        if sender.role >= command.role
-    ]  # fmt: skip
+        command for each in loaded.values() for command in each.spec.commands.values() if sender.role >= command.role
+    ]
     lines = [_line(prefix, command) for command in sorted(commands, key=lambda command: command.name)]
     return "\n".join([*lines, f"{prefix}help: this list"])
 

@@ -45,6 +45,9 @@ class EffectSettled(Event, frozen=True):
     error: str | None
 
 
+CoreEvent = TimerSet | TimerCleared | EffectOwed | EffectSettled
+
+
 class Owed(msgspec.Struct, frozen=True):
     """An effect that is not settled yet; `seq` tells it from a later one under the same key."""
 

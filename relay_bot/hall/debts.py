@@ -12,11 +12,10 @@ import structlog
 from relay_bot.hall.core import Owed
 from relay_bot.hall.pauses import pause
 from relay_bot.hall.services import EffectFailed, Services
+from relay_bot.hall.turn import Debt
 from relay_bot.observe import metrics
 
 log = structlog.get_logger("effects")
-
-Debt = tuple[str, str, Owed]
 
 
 class DebtSettled(msgspec.Struct, frozen=True):

@@ -25,6 +25,7 @@ from relay_bot.wire.envelope import MAX_ENVELOPE_BYTES, MAX_ID_CHARS, decode_env
 from relay_bot.wire.refusal import Refuse
 
 _MAX_LOOKED: Final = 5_000
+_COUNTED: Final = {door: metrics.MESSAGES.labels(door) for door in ("packet", "rpc", "chat")}
 
 
 class Read(msgspec.Struct, frozen=True, gc=False):
@@ -56,7 +57,7 @@ class Gate:
 
     def read(self, frame: Frame) -> Read | None:
         """Read a frame; a refused one is answered here and gives `None`."""
-        metrics.MESSAGES.labels(frame.door).inc()
+        _COUNTED[frame.door].inc()
         try:
             return self._read(frame)
         except Refuse as refusal:
@@ -176,6 +177,11 @@ class Gate:
             key=key,
             private=read.frame.door == "rpc",
         )
+
+    def take_refusals(self) -> list[Packet]:
+        """Give the answers to what was refused here."""
+        taken, self.refusals = self.refusals, []
+        return taken
 
     # -- refusing ----------------------------------------------------------------------------------------
 

@@ -87,12 +87,10 @@ class Mailbox:
 
     async def wait(self, seconds: float | None) -> None:
         """Wait for an arrival or a wake, at most so long."""
-        if self._items:
-            self._wake.clear()
-            return
-        try:
-            async with asyncio.timeout(seconds):
-                await self._wake.wait()
-        except TimeoutError:
-            pass
+        if not self._items:
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
         self._wake.clear()

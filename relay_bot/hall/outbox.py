@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -48,16 +48,16 @@ class AckGroups:
         self._at_ms = now_ms()
         self._shared: dict[str, str] = {}
         self._room = 0
-        self._waiting: dict[str, int] = {}
+        self._waiting: Counter[str] = Counter()
 
-    def expect(self, waiting: dict[str, int]) -> None:
+    def expect(self, waiting: Counter[str]) -> None:
         """Name the ids (with how many wait) that are on their way through the hall beside these."""
         self._waiting = waiting
 
     def ack(self, identity: str, message_id: str, result: Any) -> None:
         """Answer one message with success."""
         alone = result is not None or len(message_id) < _SHARED_ID_CHARS
-        if alone or message_id in self._shared or self._waiting.get(message_id, 0) > 0:
+        if alone or message_id in self._shared or message_id in self._waiting:
             payload: dict[str, Any] = {"ids": [message_id]}
             if result is not None:
                 payload["result"] = result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
@@ -12,7 +13,7 @@ import structlog
 from relay_bot.hall import core
 from relay_bot.hall.message import Answered, Message, Waiter, encode_answer
 from relay_bot.hall.session import Session
-from relay_bot.journal.batch import AnswerRow, EventRow, SecretRow
+from relay_bot.journal.batch import AnswerRow, EventRow, SecretRow, SnapshotRow
 from relay_bot.plugin import (
     Context,
     Effect,
@@ -32,6 +33,8 @@ THE_BACKEND: Final = Sender("", "", Role.BACKEND)
 _MAX_LINE: Final = 14_000
 _MINUTE_MS: Final = 60_000
 
+Debt = tuple[str, str, core.Owed]
+"""plugin, key, what is owed"""
 To = tuple[str, ...] | Role | None
 
 
@@ -65,13 +68,38 @@ class Turn:
         self.answers: list[tuple[Message | None, Waiter, Answered]] = []
         self.outgoing: list[Outgoing] = []
         self.latest: dict[tuple[str, ...], Latest | None] = {}
+        self.states: list[SnapshotRow] = []
         self.owes = False
+        self.debts: list[Debt] | None = None
         self.messages = 0
         self.now = 0
 
+    def mark(self) -> tuple[int, int]:
+        """Remember how far the turn is, to undo what a failing call adds."""
+        return len(self.events), len(self.outgoing)
+
+    def undo(self, mark: tuple[int, int], cause: BaseException) -> None:
+        """Take back what was added since the mark; raises `Halted` where an event was."""
+        events, outgoing = mark
+        del self.outgoing[outgoing:]
+        if len(self.events) > events:
+            # The state has moved on with what must not be kept: only the journal knows the right one now.
+            del self.events[events:]
+            raise Halted from cause
+
+    def must_be_kept(self) -> bool:
+        """Tell whether the journal has anything to keep of it."""
+        return bool(self.events or self.answer_rows or self.secrets or self.forgotten)
+
+    def waiting_ids(self) -> Counter[str]:
+        """Count the ids of the messages that wait for this turn."""
+        return Counter(
+            message.message_id for message, _, _ in self.answers if message is not None and message.message_id
+        )
+
     def is_empty(self) -> bool:
         """Tell whether there is nothing to commit and nothing to release."""
-        return not (self.events or self.answers or self.outgoing or self.latest or self.answer_rows)
+        return not (self.must_be_kept() or self.answers or self.outgoing or self.latest)
 
     def answer(self, message: Message, answer: Answered, now: int) -> None:
         """Answer a message when this turn is durable, and remember the answer for its repetitions."""
@@ -80,7 +108,7 @@ class Turn:
         if key is None or (answer.error is not None and answer.error["code"] in TRANSIENT):
             return
         self.session.answers.put(key, answer)
-        self.answer_rows.append((self.session.info.id, key, now // _MINUTE_MS, encode_answer(answer)))
+        self.answer_rows.append((self.session.info.id, now // _MINUTE_MS, key, encode_answer(answer)))
 
     def seal(self) -> list[tuple[tuple[str, ...], Outgoing | None]]:
         """Make the snapshots that were asked for, from the state as it is at the end of the turn."""

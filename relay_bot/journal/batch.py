@@ -9,8 +9,8 @@ import msgspec
 
 EventRow = tuple[int, int, int, str, bytes]
 """session, seq, at (ms), kind, body"""
-AnswerRow = tuple[int, bytes, int, bytes]
-"""session, key, minute, answer"""
+AnswerRow = tuple[int, int, bytes, bytes]
+"""session, minute, key, answer"""
 SnapshotRow = tuple[int, str, int, int, bytes]
 """session, plugin, seq, version, state"""
 SecretRow = tuple[int, str, bytes]

@@ -40,10 +40,10 @@ answers = sa.Table(
     "answers",
     metadata,
     sa.Column("session", sa.Integer, primary_key=True, autoincrement=False),
-    # A hash of the sender and the id that they chose; no event names it, and its time is kept to the
-    # minute: it must not lead from an anonymous vote to its voter.
-    sa.Column("key", sa.LargeBinary, primary_key=True),
-    sa.Column("minute", sa.Integer, nullable=False),
+    # No event is named, and the time is kept to the minute only: an answer must not lead from an anonymous
+    # vote to its voter. The minute comes first so that what is written together lies together.
+    sa.Column("minute", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("key", sa.LargeBinary, primary_key=True),  # a hash of the sender and the id that they chose
     sa.Column("answer", sa.LargeBinary, nullable=False),
     sqlite_with_rowid=False,
 )

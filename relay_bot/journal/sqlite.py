@@ -36,6 +36,7 @@ class SqliteStore:
         connection = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA wal_autocheckpoint=4000")  # pages: fewer, larger checkpoints
         connection.execute("PRAGMA secure_delete=ON")  # what is erased does not linger in free pages
         return connection
 

@@ -99,6 +99,13 @@ class LivekitRooms:
         """Disconnect a participant; raises `RoomsError`, with `not_found` for nobody of that identity."""
         await self._ask(self._api.room.remove_participant(RoomParticipantIdentity(room=hall, identity=identity)))
 
+    async def remove_visible(self, hall: str, identity: str) -> None:
+        """Disconnect a participant whom `participants` lists: to callers, the bot and its like don't exist."""
+        where = RoomParticipantIdentity(room=hall, identity=identity)
+        if _is_hidden(await self._ask(self._api.room.get_participant(where))):
+            raise RoomsError("LiveKit: a hidden participant", not_found=True)
+        await self.remove(hall, identity)
+
     async def set_permissions(self, hall: str, change: SetPermissions) -> None:
         """Change what is named and nothing else; raises `RoomsError`.
 

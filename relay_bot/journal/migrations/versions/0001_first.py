@@ -32,8 +32,8 @@ def upgrade() -> None:
     op.create_table(
         "answers",
         sa.Column("session", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("minute", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("key", sa.LargeBinary, primary_key=True),
-        sa.Column("minute", sa.Integer, nullable=False),
         sa.Column("answer", sa.LargeBinary, nullable=False),
         sqlite_with_rowid=False,
     )

@@ -1,0 +1,25 @@
+"""The hands plugin, put together from its parts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from plugins.hands.routes import RoutesPart
+from plugins.hands.views import first_page, own_hand
+from relay_bot.plugin import Participant, Role
+
+
+class HandsPlugin(RoutesPart):
+    """Hands and stage of one hall."""
+
+    def hall_state(self, participant: Participant) -> dict[str, Any]:
+        """Tell one's own place, and hosts and moderators the queue."""
+        seq = self.hall.seq
+        told: dict[str, Any] = {"hand": own_hand(self.state, participant.identity, seq)}
+        if participant.role >= Role.MODERATOR:
+            told["hand_queue"] = first_page(self.state, seq)
+        return told
+
+    def summary(self) -> dict[str, Any]:
+        """Tell how many hands are up."""
+        return {"hands": {"open": self.state.open, "raised": len(self.state.waiting())}}

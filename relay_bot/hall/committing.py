@@ -1,0 +1,181 @@
+"""Committing: hands turns to the journal one after the other, and lets their effects leave once they are kept."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from relay_bot.hall.debts import Debtor
+from relay_bot.hall.gate import Gate
+from relay_bot.hall.message import Answered, refused
+from relay_bot.hall.outbox import AckGroups, Outbox, Packet
+from relay_bot.hall.roster import HallRoster
+from relay_bot.hall.turn import Outgoing, Turn
+from relay_bot.journal.batch import Batch, JournalError
+from relay_bot.journal.writer import Journal
+from relay_bot.observe import metrics
+from relay_bot.plugin import Role
+from relay_bot.settings import BotSettings
+from relay_bot.wire import dialects
+from relay_bot.wire.clock import now_ms
+from relay_bot.wire.refusal import Refuse
+
+log = structlog.get_logger("hall")
+
+BUSY: Final = Refuse("busy", "the hall can't take messages now; send again", retry_after_ms=2000)
+
+Snapshots = list[tuple[tuple[str, ...], Outgoing | None]]
+
+
+class Committer:
+    """One turn is under way at a time; what is decided meanwhile gathers in the next.
+
+    `waiting_ids` counts the ids of messages that are decided but not answered: an ack that goes to several
+    senders must not hold one of them. `failed` is called when the journal did not keep a turn: that turn's
+    messages have been answered `busy`, and the session in memory is no longer what its journal says.
+    """
+
+    def __init__(
+        self,
+        hall: str,
+        bot: BotSettings,
+        journal: Journal,
+        outbox: Outbox,
+        debtor: Debtor,
+        gate: Gate,
+        roster: HallRoster,
+        failed: Callable[[JournalError], None],
+        wake: Callable[[], None],
+        waiting_ids: Callable[[], Counter[str]],
+    ) -> None:
+        self._hall = hall
+        self._bot = bot
+        self._journal = journal
+        self._outbox = outbox
+        self._debtor = debtor
+        self._gate = gate
+        self._roster = roster
+        self._failed = failed
+        self._wake = wake
+        self._waiting_ids = waiting_ids
+        self._under_way: Turn | None = None
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._next: tuple[Turn, Snapshots] | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Tell whether a turn is under way."""
+        return self._under_way is not None
+
+    async def idle(self) -> None:
+        """Wait until no turn is under way."""
+        await self._idle.wait()
+
+    def submit(self, turn: Turn, *, wrong_state: bool = False) -> None:
+        """Commit a turn: now, or after the one under way.
+
+        `wrong_state`: a handler failed after this turn, so no snapshot may be made of the states in memory.
+        """
+        turn.now = now_ms()
+        if wrong_state:
+            turn.latest.clear()
+        snapshots = turn.seal()
+        if not wrong_state:
+            turn.states = turn.session.snapshots_due()
+            turn.debts = turn.session.core.debts() if turn.owes else None
+        if self._under_way is None:
+            self._send(turn, snapshots)
+        else:
+            self._next = turn, snapshots
+
+    def _send(self, turn: Turn, snapshots: Snapshots) -> None:
+        self._under_way = turn
+        self._idle.clear()
+        if not turn.must_be_kept():
+            self._done(turn, snapshots, None)
+            return
+        batch = Batch(turn.session.info, lambda error: self._done(turn, snapshots, error))
+        batch.events = turn.events
+        batch.answers = turn.answer_rows
+        batch.secrets = turn.secrets
+        batch.forgotten = turn.forgotten
+        batch.snapshots = turn.states
+        self._journal.submit(batch)
+
+    def _done(self, turn: Turn, snapshots: Snapshots, error: JournalError | None) -> None:
+        """Hear from the journal. Kept: all that the turn caused may leave. Not kept: none of it does."""
+        self._under_way = None
+        following, self._next = self._next, None
+        if error is None:
+            self._release(turn, snapshots)
+            if following is not None:
+                self._send(*following)
+        else:
+            log.error("hall.not_kept", hall=self._hall, error=str(error), messages=turn.messages)
+            self.refuse(turn, refused(BUSY))
+            if following is not None:
+                self.refuse(following[0], refused(BUSY))
+            self._failed(error)
+        if self._under_way is None:
+            self._idle.set()
+        self._wake()
+
+    # -- releasing ------------------------------------------------------------------------------------
+
+    def refuse(self, turn: Turn, answer: Answered) -> None:
+        """Give everyone who waits for a turn's answers this one instead."""
+        groups = AckGroups()
+        self._answer(turn, groups, answer)
+        self._outbox.put(groups.packets)
+
+    def abandon(self, answer: Answered) -> None:
+        """Answer those whose turns were under way when the hall ended."""
+        waiting = [self._under_way, self._next[0] if self._next else None]
+        for turn in waiting:
+            if turn is not None:
+                self.refuse(turn, answer)
+
+    def _answer(self, turn: Turn, groups: AckGroups, instead: Answered | None = None) -> None:
+        now = time.monotonic()
+        for message, waiter, answer in turn.answers:
+            waiter.answer(instead or answer, groups)
+            if message is not None:
+                metrics.ANSWER_SECONDS.observe(now - message.stamp)
+        groups.flush()
+
+    def _release(self, turn: Turn, snapshots: Snapshots) -> None:
+        groups = AckGroups()
+        groups.expect(self._waiting_ids())
+        self._answer(turn, groups)
+        self._outbox.put(groups.packets)
+        for sent in turn.outgoing:
+            self._outbox.put(self._packets(sent))
+        for key, sent in snapshots:
+            if sent is None:
+                self._outbox.drop_snapshot(key)
+                continue
+            for packet in self._packets(sent):
+                self._outbox.put_snapshot(key, packet)
+        if turn.debts is not None:
+            self._debtor.owe(turn.debts)
+
+    def _packets(self, sent: Outgoing) -> list[Packet]:
+        to = sent.to
+        if isinstance(to, Role):
+            to = tuple(self._roster.at_least(to))
+        if to is not None and not to:
+            return []  # an empty list would be everybody, to LiveKit
+        receivers = to or ()
+        made = [Packet(sent.data, receivers)]
+        speaker = (sent.sender_id or self._bot.identity, self._bot.name)
+        for name in self._gate.heard_dialects:
+            said = dialects.say(name, sent.kind, sent.payload, sender=speaker, at_ms=now_ms())
+            if said is not None:
+                made.append(Packet(said, receivers))
+        return made

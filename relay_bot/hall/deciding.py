@@ -1,0 +1,293 @@
+"""Deciding: a message comes in, a plugin is called, and what it wants gathers in the turn."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, Final, Generic
+
+import msgspec
+import structlog
+
+from relay_bot.hall import core
+from relay_bot.hall.commands import run_command, said_command
+from relay_bot.hall.debts import DebtSettled
+from relay_bot.hall.greeting import hall_state
+from relay_bot.hall.message import ACKED, Answered, BackendMessage, Message, RouteCall, refused
+from relay_bot.hall.services import Services
+from relay_bot.hall.session import Session
+from relay_bot.hall.turn import THE_BACKEND, Halted, Turn, TurnContext
+from relay_bot.hall.watchdog import HandlerHung
+from relay_bot.observe import metrics
+from relay_bot.plugin import HallView, Handler, Participant, Plugin, Role, Sender
+from relay_bot.wire.body import decode_body
+from relay_bot.wire.clock import iso, now_ms
+from relay_bot.wire.refusal import Refuse
+
+log = structlog.get_logger("hall")
+
+_SLOW_SECONDS: Final = 0.1
+INTERNAL: Final = Refuse("internal", "something went wrong here; it has been logged")
+
+
+class Decider:
+    """Decides for one session in memory. When `Halted` leaves it, the session must be opened again."""
+
+    def __init__(self, hall: HallView, services: Services, session: Session) -> None:
+        self._hall = hall
+        self._services = services
+        self.session = session
+        self.turn = Turn(session)
+        self._handlers: dict[str, tuple[str, Handler]] = {
+            kind: (name, handler)
+            for name, loaded in services.plugins.items()
+            for kind, handler in loaded.spec.handlers.items()
+        }
+        # Most plugins refuse nobody: only those that have something to say are asked for each message.
+        self._guards = [plugin for plugin in session.plugins.values() if "refuses" in _own_methods(type(plugin))]
+
+    def take_turn(self) -> Turn:
+        """Give what has been decided and begin the next turn."""
+        turn, self.turn = self.turn, Turn(self.session)
+        return turn
+
+    # -- messages of participants -------------------------------------------------------------------
+
+    def decide(self, message: Message) -> None:
+        """Let the plugins decide a message, once; a repetition gets the answer that it got."""
+        turn = self.turn
+        turn.messages += 1
+        if message.key is not None and self._answered_before(message):
+            return
+        now = now_ms()
+        try:
+            for plugin in self._guards:
+                refusal = plugin.refuses(message.sender, message.kind)
+                if refusal is not None:
+                    raise refusal
+            answer = self._dispatch(message, now)
+        except Refuse as refusal:
+            metrics.REFUSED.labels(refusal.code).inc()
+            answer = refused(refusal)
+        except Halted:
+            turn.answer(message, refused(INTERNAL), now)
+            raise
+        turn.answer(message, answer, now)
+
+    def _answered_before(self, message: Message) -> bool:
+        assert message.key is not None
+        # It may not be durable yet: this turn leaves after the one that it was answered in.
+        answer = self.session.answers.get(message.key)
+        if answer is None:
+            return False
+        metrics.DUPLICATES.inc()
+        self.turn.answers.append((None, message.waiter, answer))
+        return True
+
+    def _dispatch(self, message: Message, now: int) -> Answered:
+        if message.kind == "sync":
+            return self._sync(message, now)
+        if message.kind == "chat":
+            line = said_command(message.payload, self._services.settings.commands.prefix)
+            if line is not None:
+                return self._command(line, message, now)
+        found = self._handlers.get(message.kind)
+        if found is None:
+            return ACKED  # unknown types are legal and nobody here wants this one
+        name, handler = found
+        body = decode_body(handler.decoder, message.payload)
+        context = TurnContext(
+            self.turn, name, message.sender, now, message.message_id, message.audience, message.private
+        )
+        method = getattr(self.session.plugins[name], handler.method)
+        result = self._call(name, partial(method, body, context))
+        return ACKED if result is None else Answered(result=msgspec.to_builtins(result))
+
+    def _command(self, line: str, message: Message, now: int) -> Answered:
+        def context(name: str) -> TurnContext:
+            return TurnContext(self.turn, name, message.sender, now, message.message_id, None, True)
+
+        prefix, plugins = self._services.settings.commands.prefix, self._services.plugins
+        try:
+            said = run_command(line, prefix, message.sender, self.session.plugins, plugins, context, self._call)
+        except Refuse as refusal:
+            context("").notice(refusal.message, to=message.sender.identity)
+            raise
+        if not said:
+            return ACKED
+        context("").notice(said, to=message.sender.identity)
+        return Answered(result={"notice": said})
+
+    def _sync(self, message: Message, now: int) -> Answered:
+        sender = message.sender
+        person = self._hall.roster.get(sender.identity)
+        state = self._state_for(person or Participant(sender.identity, sender.name, sender.role))
+        if message.private:
+            return Answered(result=state)
+        context = TurnContext(self.turn, "", THE_BACKEND, now)
+        context.publish("hall_state", state, to=(sender.identity,))
+        return ACKED
+
+    # -- backends -----------------------------------------------------------------------------------
+
+    def backend_message(self, item: BackendMessage) -> None:
+        """Decide an interaction, and send it on as it is if no plugin has said it in its own words."""
+        turn, now = self.turn, now_ms()
+        turn.messages += 1
+        if self._repeated(item):
+            return
+        person = self._hall.roster.get(item.sender_id) if item.sender_id else None
+        sender = Sender(item.sender_id or "", person.name if person else "", Role.BACKEND)
+        message = Message(
+            item.kind,
+            item.payload,
+            sender,
+            item.waiter,
+            stamp=item.stamp,
+            key=item.key,
+            audience=item.audience,
+            private=True,
+        )
+        before = len(turn.outgoing)
+        try:
+            answer = self._dispatch(message, now)
+            if not any(sent.kind == item.kind for sent in turn.outgoing[before:]):
+                self._forward(item, now)
+        except Refuse as refusal:
+            answer = refused(refusal)
+        except Halted:
+            turn.answer(message, refused(INTERNAL), now)
+            raise
+        if answer.error is None:
+            answer = Answered(result=_sent(item, answer.result, now))
+        turn.answer(message, msgspec.structs.replace(answer, digest=item.digest), now)
+
+    def _forward(self, item: BackendMessage, now: int) -> None:
+        if item.audience is None or item.audience:
+            context = TurnContext(self.turn, "", THE_BACKEND, now)
+            payload = msgspec.json.decode(item.payload)
+            context.publish(item.kind, payload, to=item.audience, sender_id=item.sender_id)
+
+    def route_call(self, item: RouteCall) -> None:
+        """Decide a request on a plugin's route."""
+        turn, now = self.turn, now_ms()
+        turn.messages += 1
+        if self._repeated(item):
+            return
+        message = Message(item.plugin, msgspec.Raw(b"{}"), THE_BACKEND, item.waiter, stamp=item.stamp, key=item.key)
+        context = TurnContext(turn, item.plugin, THE_BACKEND, now, private=True)
+        method = getattr(self.session.plugins[item.plugin], item.route.method)
+        try:
+            result = self._call(item.plugin, partial(method, item.request, context))
+            answer = Answered(result=result, digest=item.digest)
+        except Refuse as refusal:
+            answer = Answered(error=refusal.payload(None), digest=item.digest)
+        except Halted:
+            turn.answer(message, refused(INTERNAL), now)
+            raise
+        turn.answer(message, answer, now)
+
+    def _repeated(self, item: BackendMessage | RouteCall) -> bool:
+        answer = None if item.key is None else self.session.answers.get(item.key)
+        if answer is None:
+            return False
+        metrics.DUPLICATES.inc()
+        if answer.digest != item.digest:
+            answer = refused(Refuse("malformed", "this Idempotency-Key came with another body before"))
+        self.turn.answers.append((None, item.waiter, answer))
+        return True
+
+    # -- what the hall itself has to say to plugins -----------------------------------------------------
+
+    def tell(self, function: Callable[[Plugin[Any, Any], TurnContext], None]) -> None:
+        """Tell every plugin of something; nobody asked, so a refusal is heard by nobody."""
+        now = now_ms()
+        for name, plugin in self.session.plugins.items():
+            with contextlib.suppress(Refuse):
+                self._call(name, partial(function, plugin, TurnContext(self.turn, name, THE_BACKEND, now)))
+
+    def fire_timers(self) -> None:
+        """Call what has fallen due."""
+        session = self.session
+        if not session.core.timers:
+            return
+        now = now_ms()
+        for name, method, key in session.core.due(now):
+            self._record(core.TimerCleared(name, method, key), now)
+            plugin = session.plugins.get(name)
+            if plugin is None or method not in self._services.plugins[name].spec.timers:
+                log.warning("hall.timer_without_plugin", hall=self._hall.name, plugin=name, timer=method)
+                continue
+            context = TurnContext(self.turn, name, THE_BACKEND, now)
+            with contextlib.suppress(Refuse):
+                self._call(name, partial(getattr(plugin, method), key, context))
+
+    def debt_settled(self, note: DebtSettled) -> None:
+        """Write off an effect, and tell the plugin that owed it."""
+        now = now_ms()
+        self._record(core.EffectSettled(note.plugin, note.key, note.owed.seq, note.error), now)
+        plugin = self.session.plugins.get(note.plugin)
+        if plugin is not None:
+            context = TurnContext(self.turn, note.plugin, THE_BACKEND, now)
+            with contextlib.suppress(Refuse):
+                call = partial(plugin.effect_settled, note.owed.effect, note.error, context)
+                self._call(note.plugin, call)
+
+    def greet(self, people: Iterable[Participant]) -> None:
+        """Give the state of the hall to those who have come: one packet for all whose state is the same."""
+        alike: dict[bytes, tuple[dict[str, Any], list[str]]] = {}
+        for person in people:
+            state = self._state_for(person)
+            alike.setdefault(msgspec.json.encode(state), (state, []))[1].append(person.identity)
+        context = TurnContext(self.turn, "", THE_BACKEND, now_ms())
+        for state, identities in alike.values():
+            context.publish("hall_state", state, to=identities)
+
+    def _state_for(self, person: Participant) -> dict[str, Any]:
+        return hall_state(self.session, self._hall, person)
+
+    # -- calling plugins ----------------------------------------------------------------------------------
+
+    def _record(self, event: core.CoreEvent, now: int) -> None:
+        self.turn.events.append(self.session.record(core.NAMESPACE, event, now))
+
+    def _call(self, plugin: str, function: Callable[[], Any]) -> Any:
+        """Call into a plugin: whatever goes wrong there costs this message, or this hall a restart."""
+        turn = self.turn
+        mark = turn.mark()
+        watchdog = self._services.watchdog
+        watchdog.enter()
+        try:
+            return function()
+        except Refuse as refusal:
+            turn.undo(mark, refusal)
+            raise
+        except (Exception, HandlerHung) as error:
+            metrics.HANDLER_FAILURES.labels(plugin).inc()
+            log.exception("plugin.failed", hall=self._hall.name, plugin=plugin)
+            turn.undo(mark, error)
+            raise INTERNAL from None
+        finally:
+            took = watchdog.leave()
+            if took > _SLOW_SECONDS:
+                log.warning("plugin.slow", hall=self._hall.name, plugin=plugin, seconds=round(took, 3))
+
+
+def _own_methods(kind: type[Plugin[Any, Any]]) -> set[str]:
+    """List what a plugin class and its mixins define themselves."""
+    return {name for base in kind.__mro__ if base not in (Plugin, Generic, object) for name in vars(base)}
+
+
+def _sent(item: BackendMessage, result: Any, now: int) -> dict[str, Any]:
+    """Make the published answer to an interaction."""
+    sent: dict[str, Any] = {
+        "sent": True,
+        "type": item.kind,
+        "broadcast": item.audience is None,
+        "recipient_count": None if item.audience is None else len(item.audience),
+        "timestamp": iso(now),
+    }
+    if result is not None:
+        sent["result"] = result
+    return sent

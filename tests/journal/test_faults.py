@@ -1,0 +1,138 @@
+"""What happens when the disk is full, locked or damaged: nothing is acked that isn't kept, and the hall comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import pytest
+
+from relay_bot.journal.writer import Journal
+from relay_bot.testing import Guest, HallKit, Refused
+
+
+@pytest.fixture
+async def journal(tmp_path: Path) -> AsyncGenerator[Journal]:
+    made = Journal(f"sqlite:///{tmp_path / 'relay.db'}")
+    await made.start()
+    yield made
+    await made.stop()
+
+
+@pytest.fixture
+async def kit(tmp_path: Path, journal: Journal) -> AsyncGenerator[HallKit]:
+    async with HallKit.open(tmp_path, {"polls": {}}, journal=journal) as made:
+        yield made
+
+
+@pytest.fixture
+async def alice(kit: HallKit) -> Guest:
+    guest = await kit.join("alice")
+    await kit.backend("poll", {"poll_id": "p", "question": "Tea?", "options": ["yes", "no"]})
+    return guest
+
+
+async def vote_until_taken(kit: HallKit, guest: Guest, option: int, message_id: str) -> int:
+    """Send a vote as a client does, with one id until it is acked; gives how often it was refused as busy."""
+    refused = 0
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                await guest.ask("poll_response", {"poll_id": "p", "option": option}, message_id)
+            except Refused as answer:
+                assert answer.code == "busy"
+                assert answer.payload["retry_after_ms"] > 0
+                refused += 1
+                await asyncio.sleep(0.1)
+            else:
+                return refused
+
+
+async def expect_busy(guest: Guest, option: int, message_id: str) -> None:
+    with pytest.raises(Refused) as refusal:
+        await guest.ask("poll_response", {"poll_id": "p", "option": option}, message_id)
+    assert refusal.value.code == "busy"
+
+
+async def counts(kit: HallKit) -> list[int]:
+    poll = await kit.call("polls", "get_poll", poll_id="p")
+    return poll["counts"]
+
+
+def on_the_thread(journal: Journal, statement: str) -> None:
+    """Change the settings of the connection that the journal writes with."""
+    store = journal._store
+    assert store is not None
+    store._connection.execute(statement).fetchall()
+
+
+async def test_a_full_disk_refuses_and_recovers(kit: HallKit, alice: Guest, journal: Journal) -> None:
+    await vote_until_taken(kit, alice, 0, "first")
+    on_the_thread(journal, "PRAGMA max_page_count=1")  # SQLite then answers as on a full disk
+    filler = "x" * 400
+    with pytest.raises(Refused) as refusal:
+        for number in range(200):  # the last page may have room for a few rows
+            await kit.backend("poll", {"poll_id": f"q{number}", "question": filler, "options": ["a", "b"]})
+    assert refusal.value.code in ("busy", "hall_not_active")
+    await kit.until(lambda: kit.hall.status == "degraded")
+    on_the_thread(journal, "PRAGMA max_page_count=1000000")
+    await vote_until_taken(kit, alice, 1, "second")
+    assert await counts(kit) == [0, 1]
+    assert kit.fingerprints() == await kit.replayed()
+
+
+async def test_a_locked_database_refuses_and_recovers(kit: HallKit, alice: Guest, tmp_path: Path) -> None:
+    await vote_until_taken(kit, alice, 0, "first")
+    other = sqlite3.connect(tmp_path / "relay.db", isolation_level=None)
+    try:
+        other.execute("BEGIN IMMEDIATE")
+        await expect_busy(alice, 1, "second")
+        assert other.execute("SELECT count(*) FROM events WHERE kind = 'polls.voted'").fetchone() == (1,)
+        other.execute("ROLLBACK")
+    finally:
+        other.close()
+    await vote_until_taken(kit, alice, 1, "second")
+    assert await counts(kit) == [0, 1]
+    assert kit.fingerprints() == await kit.replayed()
+
+
+async def test_a_damaged_database_refuses_and_recovers(kit: HallKit, alice: Guest, tmp_path: Path) -> None:
+    await vote_until_taken(kit, alice, 0, "first")
+    path = tmp_path / "relay.db"
+    with sqlite3.connect(path) as other:
+        other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    other.close()
+    whole = path.read_bytes()
+    path.write_bytes(b"\xff" * len(whole))
+    await expect_busy(alice, 1, "second")
+    await kit.until(lambda: kit.hall.status == "degraded")
+    path.write_bytes(whole)
+    await vote_until_taken(kit, alice, 1, "second")
+    assert await counts(kit) == [0, 1]
+
+
+async def test_the_same_id_gets_the_same_answer_after_a_failure(kit: HallKit, alice: Guest, tmp_path: Path) -> None:
+    """A commit that failed for its sender may have been kept after all: the id tells."""
+    await vote_until_taken(kit, alice, 0, "first")
+    await kit.restart()
+    assert await vote_until_taken(kit, alice, 1, "first") == 0
+    assert await counts(kit) == [1, 0]
+
+
+async def test_a_second_owner_fences_the_first(tmp_path: Path, journal: Journal, kit: HallKit, alice: Guest) -> None:
+    """Invariant 6: two bots never both decide, also where LiveKit lets both of them in."""
+    await vote_until_taken(kit, alice, 0, "first")
+    second = HallKit(journal, kit.loaded, kit.settings)
+    second.take_over(kit)
+    await second.start()
+    try:
+        with pytest.raises(Refused):
+            await alice.ask("poll_response", {"poll_id": "p", "option": 1}, "second")
+        await kit.until(lambda: kit.hall.status == "ended")
+        assert await counts(second) == [1, 0]
+    finally:
+        await second.stop()
+
+
