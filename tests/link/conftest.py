@@ -3,19 +3,23 @@
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
-from relay_bot.link import Link, python_sdk
-from tests.link.server import LiveKit
+from relay_bot.link import Link, native, python_sdk
+from scripts.devstack.native_link import ensure_link
+from scripts.devstack.voice import Voice
 from tests.link.world import Hall, hall_on
+from tests.support import leaks
+from tests.support.livekit_server import LiveKit, LiveKitServer, start_server
 
 
 @dataclass(frozen=True)
 class Kind:
     """A kind of link, and where the suite has to know which one it has before it."""
 
-    make: Callable[[], Link]
+    make: Callable[[Path], Link]
     module: object
     names_every_sender: bool
     """Whether a packet that is sent right after joining comes with its sender's identity."""
@@ -24,8 +28,15 @@ class Kind:
 
 
 KINDS = {
-    "sdk": Kind(python_sdk.PythonSdkLink, python_sdk, names_every_sender=False, tells_new_sid=False),
+    "sdk": Kind(lambda program: python_sdk.PythonSdkLink(), python_sdk, names_every_sender=False, tells_new_sid=False),
+    "native": Kind(native.NativeLink, native, names_every_sender=True, tells_new_sid=True),
 }
+
+
+@pytest.fixture(scope="session")
+def program() -> Path:
+    """The native link's program, built once for each state of its sources."""
+    return ensure_link(Voice())
 
 
 @pytest.fixture(params=KINDS)
@@ -34,17 +45,10 @@ def kind(request: pytest.FixtureRequest) -> Kind:
 
 
 @pytest.fixture
-async def link(kind: Kind) -> AsyncGenerator[Link]:
-    link = kind.make()
+async def link(kind: Kind, program: Path) -> AsyncGenerator[Link]:
+    link = kind.make(program)
     yield link
     await link.close()
-
-
-@pytest.fixture(scope="session")
-def livekit(tmp_path_factory: pytest.TempPathFactory) -> Generator[LiveKit]:
-    server = LiveKit(tmp_path_factory.mktemp("livekit"))
-    yield server
-    server.kill()
 
 
 @pytest.fixture
@@ -61,3 +65,18 @@ Halls = Callable[[], AbstractAsyncContextManager[Hall]]
 def new_hall(livekit: LiveKit, link: Link) -> Halls:
     """Makes further rooms."""
     return lambda: hall_on(livekit, livekit.new_hall(), link)
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Generator[LiveKitServer]:
+    """A server that a test may do anything to."""
+    server = start_server(tmp_path / "own")
+    leaks.not_a_leak(lambda: {server.pid})
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+async def own_hall(own_server: LiveKitServer, link: Link) -> AsyncGenerator[Hall]:
+    async with hall_on(LiveKit(own_server), "hall", link) as hall:
+        yield hall

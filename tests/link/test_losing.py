@@ -1,16 +1,16 @@
 """Contract of every link: how a seat is lost, and how a broken connection is mended."""
 
 import asyncio
+import os
 import signal
-from collections.abc import AsyncGenerator, Generator
 
 import pytest
 
-from relay_bot.link import Interrupted, Joined, Link, LinkError, Lost, Reason, Resumed
+from relay_bot.link import Interrupted, Joined, LinkError, Lost, Reason, Resumed
 from tests.link.conftest import Kind
 from tests.link.proxy import Proxy
-from tests.link.server import LiveKit
-from tests.link.world import Hall, hall_on, presence_of
+from tests.link.world import Hall, presence_of
+from tests.support.livekit_server import LiveKit, LiveKitServer
 
 pytestmark = pytest.mark.server
 
@@ -51,22 +51,7 @@ async def test_the_bot_is_removed(hall: Hall) -> None:
     assert (await sink.first(Lost)).reason is Reason.REMOVED
 
 
-@pytest.fixture
-def own_server(tmp_path_factory: pytest.TempPathFactory) -> Generator[LiveKit]:
-    """A server that this test may do anything to."""
-    server = LiveKit(tmp_path_factory.mktemp("own"))
-    yield server
-    server.signal(signal.SIGCONT)
-    server.kill()
-
-
-@pytest.fixture
-async def own_hall(own_server: LiveKit, link: Link) -> AsyncGenerator[Hall]:
-    async with hall_on(own_server, "hall", link) as hall:
-        yield hall
-
-
-async def test_the_server_is_killed_and_started_again(own_hall: Hall, own_server: LiveKit, kind: Kind) -> None:
+async def test_the_server_is_killed_and_started_again(own_hall: Hall, own_server: LiveKitServer, kind: Kind) -> None:
     seat, sink = await own_hall.bot()
     before = seat.sid
     own_server.kill()
@@ -89,7 +74,7 @@ async def test_the_server_is_killed_and_started_again(own_hall: Hall, own_server
 
 
 async def test_the_signal_connection_is_cut(hall: Hall, livekit: LiveKit) -> None:
-    async with Proxy(livekit.port) as proxy:
+    async with Proxy(livekit.server.ports.http) as proxy:
         seat, sink = await hall.bot(url=proxy.url)
         ann = await hall.guest("ann")
         await sink.first(Joined)
@@ -105,23 +90,21 @@ async def test_the_signal_connection_is_cut(hall: Hall, livekit: LiveKit) -> Non
         await sink.until(lambda: presence_of(sink, "ann").name == "Anna")
 
 
-async def test_the_network_stands_still_for_a_while(own_hall: Hall, own_server: LiveKit) -> None:
+async def test_the_network_stands_still_for_a_while(own_hall: Hall, own_server: LiveKitServer) -> None:
     seat, sink = await own_hall.bot()
     ann = await own_hall.guest("ann")
     await sink.first(Joined)
-    own_server.signal(signal.SIGSTOP)
+    os.kill(own_server.pid, signal.SIGSTOP)
     await ann.send(b"into the dark")
     await asyncio.sleep(2.0)
-    own_server.signal(signal.SIGCONT)
+    os.kill(own_server.pid, signal.SIGCONT)
     await sink.until(lambda: len(sink.frames) == 1, 20)
     assert sink.frames[0].data == b"into the dark"
     await seat.publish(b"ack", to=["ann"], topic="")
     assert await ann.received(1, 20) == [b"ack"]
 
 
-async def test_a_server_that_stays_away_costs_the_seat(
-    own_hall: Hall, own_server: LiveKit, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_server_that_stays_away_costs_the_seat(own_hall: Hall, own_server: LiveKitServer) -> None:
     _, sink = await own_hall.bot()
     own_server.kill()
     await sink.first(Interrupted)

@@ -7,8 +7,8 @@ import pytest
 from livekit.rtc._ffi_client import FfiClient  # pyright: ignore[reportPrivateUsage] - the link stands on it, too
 
 from relay_bot.link.python_sdk import PythonSdkLink
-from tests.link.server import LiveKit
 from tests.link.world import Recorder, eventually, hall_on
+from tests.support.livekit_server import LiveKit
 
 pytestmark = pytest.mark.server
 

@@ -77,5 +77,4 @@ async def test_tracks_of_those_who_were_here_before(hall: Hall) -> None:
     ann = await hall.guest("ann")
     publication = await ann.publish_audio()
     _, sink = await hall.bot()
-    joined = await sink.first(Joined)
-    assert [track.sid for track in joined.presence.tracks] == [publication.sid]
+    await sink.until(lambda: [track.sid for track in presence_of(sink, "ann").tracks] == [publication.sid])
