@@ -39,6 +39,8 @@ from relay_bot.link._source import SOURCE
 
 CONNECT_SECONDS: Final = 15.0
 DISCONNECT_SECONDS: Final = 5.0
+END_SECONDS: Final = 1.5
+"""The child leaves its rooms within a second; then it is killed."""
 PUBLISH_SECONDS: Final = 10.0
 MAX_PACKET: Final = 64_000
 JOINS_AT_ONCE: Final = 48
@@ -277,7 +279,7 @@ class _Process(asyncio.BufferedProtocol):
         child = self._child
         if child is None:
             return
-        end = time.monotonic() + DISCONNECT_SECONDS / 2
+        end = time.monotonic() + END_SECONDS
         while child.poll() is None:
             if time.monotonic() > end:
                 child.kill()
@@ -318,12 +320,17 @@ class _Process(asyncio.BufferedProtocol):
         self._ended.set()
 
     async def _ping(self) -> None:
-        self._heard = time.monotonic()
+        silent = 0
         while True:
-            self._send((wire.PING, time.monotonic()))
+            asked = time.monotonic()
+            self._send((wire.PING, asked))
             await asyncio.sleep(PING_SECONDS)
-            if time.monotonic() - self._heard > SILENCE_SECONDS and self._transport is not None:
-                _log.error("link.hangs", silent_seconds=round(time.monotonic() - self._heard, 1))
+            if self._heard > asked:
+                silent = 0
+            elif time.monotonic() - asked < 2 * PING_SECONDS:  # or else it was our own loop that stood still
+                silent += 1
+            if silent * PING_SECONDS >= SILENCE_SECONDS and self._transport is not None:
+                _log.error("link.hangs", pid=self.pid, silent_seconds=silent * PING_SECONDS)
                 self._transport.abort()
                 return
 
