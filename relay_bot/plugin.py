@@ -167,6 +167,11 @@ class HallView(Protocol):
         ...
 
     @property
+    def active(self) -> bool:
+        """Whether the bot is in the room. Until it is (again), it hears how it finds everybody there."""
+        ...
+
+    @property
     def bot_identity(self) -> str:
         """The identity that clients send to."""
         ...
@@ -382,6 +387,10 @@ class Plugin(Generic[S, C]):
     def effect_settled(self, effect: Effect, error: str | None, ctx: Context) -> None:
         """Hear that an effect which this plugin owed was done, or given up for the reason `error`."""
 
+    def wants_command(self, name: str) -> bool:
+        """Tell whether there is something to do for a command that another plugin has as well."""
+        return True
+
     def refuses(self, sender: Sender, kind: str) -> Refuse | None:
         """Refuse a participant's messages before any handler sees them (a mute); `None` lets them pass."""
         return None
@@ -502,7 +511,7 @@ def _first_annotation(place: str, function: Callable[..., Any]) -> Any:
 
 
 _WORD = re.compile(r'\s*(?:"([^"]*)"|(\S+))')
-_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", re.IGNORECASE)
+_DURATION = re.compile(r"(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s)?", re.IGNORECASE)
 
 
 class Arguments:

@@ -111,6 +111,8 @@ class StorageSettings(_Section, frozen=True):
     """Where the journal is kept."""
 
     url: Text = "sqlite:///relay.db"
+    retention_days: Annotated[float, msgspec.Meta(ge=0, le=36_500)] = 90.0
+    """What is kept of a hall session is deleted so long after its end; 0 = never."""
 
 
 class LinkSettings(_Section, frozen=True):

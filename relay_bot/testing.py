@@ -202,6 +202,18 @@ class Guest:
         await self._kit.settle()
         return result
 
+    async def until_taken(self, kind: str, payload: dict[str, Any], seconds: float = 20.0) -> Any:
+        """Send a message as a client does: with one id, again while it is answered `busy`; gives the result."""
+        message_id = str(uuid.uuid4())
+        async with asyncio.timeout(seconds):
+            while True:
+                try:
+                    return await self.ask(kind, payload, message_id)
+                except Refused as refusal:
+                    if refusal.code != "busy":
+                        raise
+                    await asyncio.sleep(0.05)
+
     async def say(self, text: str) -> Any:
         """Send a chat message (or a command) by RPC; gives the result. Raises `Refused`."""
         return await self.ask("chat", {"text": text})

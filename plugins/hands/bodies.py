@@ -13,6 +13,9 @@ Identity = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 Position = Annotated[int, msgspec.Meta(ge=1, le=2_000)]
 
 
+SpeakingSeconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
+
+
 class HandRaise(Body, type="hand_raise"):
     """Raise one's hand, or lower it. With `participant_id`: a host or a backend lowers that one."""
 
@@ -44,6 +47,48 @@ class HandsAsk(Body, type="hands"):
     page: Annotated[int, msgspec.Meta(ge=0, le=2_000)] = 0
 
 
+class HandNext(Body, type="hand_next"):
+    """Invite the first in the queue onto the stage."""
+
+
+class Speaking(Body, type="speaking"):
+    """A client's own report that its user speaks, or has stopped: finer than the microphone's state."""
+
+    speaking: bool
+
+
+class GuestInvite(Body, type="guest_invite"):
+    """Invite someone onto the stage (reference: interactive-show). `speaking_seconds`: their time there."""
+
+    participant_id: Identity
+    speaking_seconds: SpeakingSeconds | None = None
+
+
+class GuestInviteResponse(Body, type="guest_invite_response"):
+    """Accept an invitation, or decline it."""
+
+    accepted: bool
+
+
+class GuestPromote(Body, type="guest_promote"):
+    """Put someone on the stage without asking them."""
+
+    participant_id: Identity
+    speaking_seconds: SpeakingSeconds | None = None
+
+
+class GuestDemote(Body, type="guest_demote"):
+    """Leave the stage; with `participant_id`: take someone off it, or take their invitation back."""
+
+    participant_id: Identity | None = None
+
+
+class GuestRemove(Body, type="guest_remove"):
+    """Take a guest off the stage and out of the hall."""
+
+    participant_id: Identity
+
+
 class Nothing(Request, frozen=True):
     """Nothing."""
 
@@ -60,3 +105,24 @@ class MoveRequest(Request, frozen=True):
 
     participant_id: Identity
     position: Position
+
+
+class InviteRequest(Request, frozen=True):
+    """Whom to invite onto the stage; `speaking_seconds`: their time there."""
+
+    participant_id: Identity
+    speaking_seconds: SpeakingSeconds | None = None
+
+
+class PromoteRequest(Request, frozen=True):
+    """Whom to put on the stage; `limit`: refuse where so many are on it, be the configured limit higher."""
+
+    participant_id: Identity
+    speaking_seconds: SpeakingSeconds | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=50)] | None = None
+
+
+class OneParticipant(Request, frozen=True):
+    """A participant."""
+
+    participant_id: Identity

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from relay_bot.plugin import Event
 
 
 class HandRaised(Event, frozen=True):
     """A hand went up, at `index` of the queue. `away`: its owner is not in the hall."""
+
+    personal: ClassVar[tuple[str, ...]] = ("name", "topic")
 
     identity: str
     name: str
@@ -19,6 +23,8 @@ class HandRaised(Event, frozen=True):
 
 class HandChanged(Event, frozen=True):
     """A hand that is up was raised again: the place stays."""
+
+    personal: ClassVar[tuple[str, ...]] = ("topic",)
 
     identity: str
     topic: str
@@ -53,6 +59,8 @@ class RaiserAway(Event, frozen=True):
 class RaiserBack(Event, frozen=True):
     """They came back in time."""
 
+    personal: ClassVar[tuple[str, ...]] = ("name",)
+
     identity: str
     name: str
 
@@ -61,3 +69,94 @@ class QueueSwitched(Event, frozen=True):
     """The queue was opened or closed for new hands."""
 
     open: bool
+
+
+class HandSpeaking(Event, frozen=True):
+    """Someone with a raised hand began to speak, or (`at` is null) has stopped before it was lowered."""
+
+    identity: str
+    at: int | None
+
+
+class HandSpoke(Event, frozen=True):
+    """They have spoken: the hand is down, its place kept a moment longer."""
+
+    identity: str
+    at: int
+
+
+class HandGivenBack(Event, frozen=True):
+    """They stopped at once: the hand is up again, at its place."""
+
+    identity: str
+
+
+class Invited(Event, frozen=True):
+    """Someone was invited onto the stage, or invited anew. `by` is empty for a backend and the bot itself."""
+
+    personal: ClassVar[tuple[str, ...]] = ("name",)
+
+    identity: str
+    name: str
+    by: str
+    at: int
+    expires_at: int
+    speaking_ms: int | None = None
+
+
+class InviteClosed(Event, frozen=True):
+    """An invitation is over. `outcome`: accepted, declined, expired, withdrawn."""
+
+    identity: str
+    outcome: str
+
+
+class Promoting(Event, frozen=True):
+    """Someone is to be on the stage, or to get the rights of one who is there again: LiveKit is asked."""
+
+    personal: ClassVar[tuple[str, ...]] = ("name",)
+
+    identity: str
+    name: str
+    by: str
+    at: int
+    speaking_ms: int | None = None
+
+
+class Promoted(Event, frozen=True):
+    """LiveKit has done it. `ends_at`: when their time is over."""
+
+    identity: str
+    at: int
+    ends_at: int | None = None
+
+
+class Demoting(Event, frozen=True):
+    """Someone is to leave the stage: LiveKit is asked. `reason`: demoted, own, time, removed."""
+
+    personal: ClassVar[tuple[str, ...]] = ("name",)
+
+    identity: str
+    name: str
+    reason: str
+    at: int
+
+
+class Demoted(Event, frozen=True):
+    """Someone is not on the stage any more, and has no right to be."""
+
+    identity: str
+    at: int
+
+
+class GuestAway(Event, frozen=True):
+    """A guest dropped, or is not there yet: the place on the stage is kept for the grace."""
+
+    identity: str
+    at: int
+
+
+class GuestBack(Event, frozen=True):
+    """They came back in time."""
+
+    identity: str

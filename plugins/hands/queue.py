@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from plugins.hands.base import HandsBase
 from plugins.hands.bodies import HandMove, HandRaise, HandsAsk, HandsLower, HandsOpen
 from plugins.hands.events import (
     AllLowered,
@@ -16,10 +15,11 @@ from plugins.hands.events import (
     RaiserAway,
     RaiserBack,
 )
+from plugins.hands.speaking import SpeakingPart
 from relay_bot.plugin import Context, Participant, Refuse, Role, handle, timer
 
 
-class QueuePart(HandsBase):
+class QueuePart(SpeakingPart):
     """Decides about the queue."""
 
     def __init__(self) -> None:
@@ -50,14 +50,13 @@ class QueuePart(HandsBase):
             self._raise(target, body.topic, ctx)
         if not ctx.private:
             return None  # a packet's sender hears their place by `hand_position`: the ack goes with the others
-        return {"raised": target in self.state.hands, "position": self.state.position(target)}
+        return {"raised": self.state.is_up(target), "position": self.state.position(target)}
 
     def _raise(self, identity: str, topic: str | None, ctx: Context) -> None:
         settings = self.settings
         if topic is not None and settings.topics and topic not in settings.topics:
             raise Refuse("malformed", f"the topics here are {', '.join(settings.topics)}", field="payload.topic")
-        hand = self.state.hands.get(identity)
-        if hand is not None:
+        if identity in self.state.hands:
             self._raise_again(identity, topic, ctx)
             return
         if not self.state.open:
@@ -84,6 +83,8 @@ class QueuePart(HandsBase):
 
     def _raise_again(self, identity: str, topic: str | None, ctx: Context) -> None:
         hand = self.state.hands[identity]
+        if hand.spoke_at is not None and not ctx.sender.inferred:
+            self._give_back(identity, ctx)
         inferred = hand.inferred and ctx.sender.inferred
         new_topic = hand.topic if topic is None else topic
         if (hand.topic, hand.inferred) != (new_topic, inferred):
@@ -103,10 +104,12 @@ class QueuePart(HandsBase):
         )
         return next(places, len(self.state.queue))
 
-    def _lower_for(self, identity: str, ctx: Context, *, other: bool) -> None:
+    def _lower_for(self, identity: str, ctx: Context, *, other: bool, at: str = "payload.") -> None:
         hand = self.state.hands.get(identity)
-        if hand is None:
-            raise Refuse("not_raised", "no hand of theirs is up" if other else "your hand is not up")
+        if hand is None or hand.spoke_at is not None:
+            if other:
+                raise Refuse("not_raised", "no hand of theirs is up", field=f"{at}participant_id")
+            raise Refuse("not_raised", "your hand is not up")
         if ctx.sender.inferred and not hand.inferred:
             raise Refuse("sender_unknown", "the sender can't be told yet; send again with the same id")
         self._lower(identity, "lowered" if other else "own", ctx)
@@ -114,9 +117,13 @@ class QueuePart(HandsBase):
     def _lower(self, identity: str, reason: str, ctx: Context) -> None:
         before = self.state.waiting()
         ctx.record(HandLowered(identity, reason))
-        ctx.clear_timer(self.grace_over, identity)
+        self._clear_hand_timers(identity, ctx)
         self._look_after(ctx)
         self._say_queue(ctx, before, reason)
+
+    def _clear_hand_timers(self, identity: str, ctx: Context) -> None:
+        for method in (self.grace_over, self.has_spoken, self.keeps_it_down):
+            ctx.clear_timer(method, identity)
 
     @handle
     def lower_all(self, body: HandsLower, ctx: Context) -> None:
@@ -127,8 +134,8 @@ class QueuePart(HandsBase):
     def _lower_all(self, ctx: Context) -> int:
         before = self.state.waiting()
         for identity in self.state.queue:
-            ctx.clear_timer(self.grace_over, identity)
-        if before or self.state.queue:
+            self._clear_hand_timers(identity, ctx)
+        if self.state.queue:
             ctx.record(AllLowered())
             self._say_queue(ctx, before, "lowered")
         return len(before)
@@ -197,11 +204,12 @@ class QueuePart(HandsBase):
 
     def _raiser_gone(self, identity: str, ctx: Context) -> None:
         hand = self.state.hands.get(identity)
-        if hand is None or hand.away_at is not None:
+        if hand is None or hand.away_at is not None or hand.spoke_at is not None:
             return
         if not self.settings.grace_seconds:
             self._lower(identity, "gone", ctx)
             return
+        self._stops(identity, ctx)
         ctx.record(RaiserAway(identity, ctx.now))
         ctx.set_timer(self.grace_over, identity, ctx.now + self._grace_ms())
         self._say_queue(ctx, self.state.waiting())
@@ -227,5 +235,5 @@ class QueuePart(HandsBase):
         """Treat those whose leaving was not seen as gone: they have had the grace."""
         for identity in list(self.state.queue):
             hand = self.state.hands[identity]
-            if hand.away_at is None and self.hall.roster.get(identity) is None:
+            if hand.away_at is None and hand.spoke_at is None and self.hall.roster.get(identity) is None:
                 self._lower(identity, "gone", ctx)

@@ -2,47 +2,106 @@
 
 from __future__ import annotations
 
+from typing import Final, Literal
+
 import msgspec
 
 from plugins.hands.events import (
     AllLowered,
+    Demoted,
+    Demoting,
+    GuestAway,
+    GuestBack,
     HandChanged,
+    HandGivenBack,
     HandLowered,
     HandMoved,
     HandRaised,
+    HandSpeaking,
+    HandSpoke,
+    InviteClosed,
+    Invited,
+    Promoted,
+    Promoting,
     QueueSwitched,
     RaiserAway,
     RaiserBack,
 )
 from relay_bot.plugin import State
 
+_MAX_REMEMBERED: Final = 1_000
+"""Expired invitations and former guests that are remembered; the oldest go first."""
+
 
 class Hand(msgspec.Struct):
-    """A raised hand. `away_at`: since when its owner is not in the hall."""
+    """A raised hand. `away_at`: since when its owner is not in the hall.
+
+    `spoke_at`: it went down by itself then and is not seen any more, but its place is kept for a moment.
+    """
 
     name: str
     raised_at: int
     topic: str = ""
     inferred: bool = False
     away_at: int | None = None
+    speaking_at: int | None = None
+    spoke_at: int | None = None
+
+
+class Invitation(msgspec.Struct, frozen=True):
+    """An invitation that is open."""
+
+    name: str
+    by: str
+    expires_at: int
+    speaking_ms: int | None
+
+
+class Guest(msgspec.Struct):
+    """Someone on the stage, or on the way onto it or off it.
+
+    `on`: LiveKit has said so. `announced`: it was said to all before, so a right given again is no news.
+    """
+
+    name: str
+    by: str
+    status: Literal["promoting", "on", "demoting"]
+    speaking_ms: int | None = None
+    since: int | None = None
+    ends_at: int | None = None
+    away_at: int | None = None
+    announced: bool = False
+    reason: str = ""
 
 
 class Hands(State):
-    """The raised hands by identity, and their order."""
+    """The raised hands by identity, and their order; who is invited, and who is on the stage.
+
+    `former`: those who were taken off the stage, and when: an old token must not bring them back.
+    """
 
     open: bool = True
     hands: dict[str, Hand] = {}
     queue: list[str] = []
+    invited: dict[str, Invitation] = {}
+    expired: dict[str, int] = {}
+    stage: dict[str, Guest] = {}
+    former: dict[str, int] = {}
 
     # -- reading ------------------------------------------------------------------------------------
 
     def waiting(self) -> list[str]:
         """List the identities in the queue as people see it, first in line first."""
-        return list(self.queue)
+        return [identity for identity in self.queue if self.hands[identity].spoke_at is None]
+
+    def is_up(self, identity: str) -> bool:
+        """Tell whether someone's hand is up, as people see it."""
+        hand = self.hands.get(identity)
+        return hand is not None and hand.spoke_at is None
 
     def position(self, identity: str) -> int | None:
         """Give someone's place in the queue, the first being 1; `None` where no hand of theirs is up."""
-        return self.queue.index(identity) + 1 if identity in self.hands else None
+        return self.waiting().index(identity) + 1 if self.is_up(identity) else None
 
     # -- the queue ----------------------------------------------------------------------------------
 
@@ -86,3 +145,76 @@ class Hands(State):
     def on_queue_switched(self, event: QueueSwitched) -> None:
         """Open or close the queue."""
         self.open = event.open
+
+    def on_hand_speaking(self, event: HandSpeaking) -> None:
+        """Note since when someone with a raised hand speaks."""
+        self.hands[event.identity].speaking_at = event.at
+
+    def on_hand_spoke(self, event: HandSpoke) -> None:
+        """Lower a hand, for now."""
+        hand = self.hands[event.identity]
+        hand.spoke_at = event.at
+        hand.speaking_at = None
+
+    def on_hand_given_back(self, event: HandGivenBack) -> None:
+        """Raise it again."""
+        self.hands[event.identity].spoke_at = None
+
+    # -- the stage ----------------------------------------------------------------------------------
+
+    def on_invited(self, event: Invited) -> None:
+        """Invite someone; an open invitation of theirs is replaced."""
+        self.expired.pop(event.identity, None)
+        self.invited[event.identity] = Invitation(event.name, event.by, event.expires_at, event.speaking_ms)
+
+    def on_invite_closed(self, event: InviteClosed) -> None:
+        """End an invitation."""
+        closed = self.invited.pop(event.identity)
+        if event.outcome == "expired":
+            _remember(self.expired, event.identity, closed.expires_at)
+
+    def on_promoting(self, event: Promoting) -> None:
+        """Begin to put someone on the stage, or to give a guest their right again."""
+        self.former.pop(event.identity, None)
+        guest = self.stage.get(event.identity)
+        if guest is None:
+            self.stage[event.identity] = Guest(event.name, event.by, "promoting", event.speaking_ms)
+        else:
+            guest.status = "promoting"
+
+    def on_promoted(self, event: Promoted) -> None:
+        """Have someone on the stage."""
+        guest = self.stage[event.identity]
+        guest.status = "on"
+        if not guest.announced:
+            guest.announced = True
+            guest.since = event.at
+            guest.ends_at = event.ends_at
+
+    def on_demoting(self, event: Demoting) -> None:
+        """Begin to take someone off the stage, be it one who came with the right in their token."""
+        guest = self.stage.get(event.identity)
+        if guest is None:
+            guest = self.stage[event.identity] = Guest(event.name, "", "demoting", announced=True)
+        guest.status = "demoting"
+        guest.reason = event.reason
+
+    def on_demoted(self, event: Demoted) -> None:
+        """Have someone off the stage."""
+        del self.stage[event.identity]
+        _remember(self.former, event.identity, event.at)
+
+    def on_guest_away(self, event: GuestAway) -> None:
+        """Keep the place of a guest who dropped."""
+        self.stage[event.identity].away_at = event.at
+
+    def on_guest_back(self, event: GuestBack) -> None:
+        """Give it back."""
+        self.stage[event.identity].away_at = None
+
+
+def _remember(kept: dict[str, int], identity: str, at: int) -> None:
+    kept.pop(identity, None)
+    kept[identity] = at
+    if len(kept) > _MAX_REMEMBERED:
+        del kept[next(iter(kept))]

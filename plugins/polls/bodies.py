@@ -212,5 +212,3 @@ class ExportAllRequest(Request, frozen=True):
 
     format: Literal["csv", "json", "html"] = "csv"
     part: Literal["results", "votes"] = "results"
-
-

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+import msgspec
+
 from plugins.polls.asked import WHOLE, Question, Rules
 from plugins.polls.events import (
     PollClosed,
@@ -45,7 +47,7 @@ class Poll(Question):
     paused_ms: int = 0
     archived_at: int | None = None
     published: bool = False
-    tally: Tally = Tally()
+    tally: Tally = msgspec.field(default_factory=Tally)
     ballots: dict[str, tuple[int, ...]] = {}
     inferred: set[str] = set()
     texts: dict[str, str] = {}
@@ -103,18 +105,20 @@ class Polls(State):
 
     def on_poll_opened(self, event: PollOpened) -> None:
         """Begin a poll."""
-        poll = self._add(event.poll_id, event.question, event.options, event.min_choices, event.max_choices, event.rules)
+        poll = self._add(
+            event.poll_id, event.question, event.options, event.min_choices, event.max_choices, event.rules
+        )
         poll.opened_at = event.opened_at
         poll.closes_at = event.closes_at
 
     def on_poll_planned(self, event: PollPlanned) -> None:
         """Remember a poll for later."""
-        poll = self._add(event.poll_id, event.question, event.options, event.min_choices, event.max_choices, event.rules)
+        poll = self._add(
+            event.poll_id, event.question, event.options, event.min_choices, event.max_choices, event.rules
+        )
         poll.opens_at = event.opens_at
 
-    def _add(
-        self, poll_id: str, question: str, options: list[str], least: int, most: int, rules: Rules
-    ) -> Poll:
+    def _add(self, poll_id: str, question: str, options: list[str], least: int, most: int, rules: Rules) -> Poll:
         weighted = [0] * len(options) if rules.weights is not None else []
         tally = Tally(counts=[0] * len(options), weighted=weighted)
         poll = Poll(poll_id, question, list(options), least, most, rules, tally=tally)
@@ -187,12 +191,11 @@ class Polls(State):
         poll = self.polls[event.poll_id]
         identity = event.identity
         rules = poll.rules
-        kind = KINDS[rules.kind]
         before = poll.ballots.get(identity)
         if before is not None:
             self._uncount(poll, identity, before)
         poll.ballots[identity] = event.choices
-        kind.add(poll, poll.tally, Ballot(event.choices, event.text), 1)
+        KINDS[rules.kind].add(poll, poll.tally, Ballot(event.choices, event.text), 1)
         if event.text:
             poll.texts[identity] = event.text
         if rules.quiz is not None:

@@ -2,86 +2,189 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
+from plugins.polls import shares
+from plugins.polls.asked import WHOLE
+from plugins.polls.kinds import KINDS, RANKING
+from plugins.polls.kinds.base import View
+from plugins.polls.kinds.quiz import solution
+from plugins.polls.leaderboard import Standing
 from plugins.polls.state import Poll
+from plugins.polls.tally import Tally
 from relay_bot.plugin import iso, iso_or_none
 
+_ROOM: Final = 14_000
+"""Bytes that a payload may have: an envelope has at most 15,000."""
+MAX_ANNOUNCEMENT: Final = 10_000
+"""Bytes of question, options and rules: then a late joiner gets them together with the results."""
+_CUT: Final = ("answers", "leaderboard", "words", "irv")
 
-class PollView(msgspec.Struct, frozen=True):
-    """A poll on the control endpoint; times are ISO 8601."""
+
+class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One text answer; `participant_id` is missing in an anonymous poll."""
+
+    text: str
+    participant_id: str | None = None
+    count: int = 1
+
+
+class PollView(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A poll on the control endpoint; times are ISO 8601. What a kind doesn't have is left out."""
 
     poll_id: str
+    kind: str
     question: str
     options: list[str]
     status: str
     seq: int
     counts: list[int]
+    percentages: list[int]
     total_voters: int
     total_votes: int
     inferred_voters: int
     min_choices: int
     max_choices: int
-    opened_at: str
+    allow_revote: bool
+    results: str
+    published: bool
+    anonymous: bool
+    opened_at: str | None
     closes_at: str | None
     closed_at: str | None
+    opens_at: str | None = None
+    remaining_seconds: float | None = None
+    voter_percentages: list[int] | None = None
+    leaders: list[int] | None = None
+    tie: bool | None = None
+    weighted_counts: list[float] | None = None
+    average: float | None = None
+    weighted_average: float | None = None
+    nps: int | None = None
+    scale: dict[str, Any] | None = None
+    borda: list[int] | None = None
+    irv: dict[str, Any] | None = None
+    max_length: int | None = None
+    words: list[dict[str, Any]] | None = None
+    answers: list[Answer] | None = None
+    points: int | None = None
+    negative_points: int | None = None
+    speed_bonus: int | None = None
+    correct: list[int] | None = None
+    correct_voters: int | None = None
+    explanation: str | None = None
+    leaderboard: list[Standing] | None = None
+    series: dict[str, Any] | None = None
+    rerun_of: str | None = None
+    round: int | None = None
+    restricted: bool | None = None
 
 
 class PollList(msgspec.Struct, frozen=True):
-    """The polls of a hall session, in the order of their opening."""
+    """The polls of a hall session, in the order in which they were made."""
 
     polls: list[PollView]
 
 
-def view(poll: Poll, seq: int) -> PollView:
-    """Describe a poll with its results."""
-    return PollView(
-        poll.poll_id,
-        poll.question,
-        poll.options,
-        poll.status,
-        seq,
-        list(poll.counts),
-        len(poll.ballots),
-        poll.total_votes,
-        len(poll.inferred),
-        poll.min_choices,
-        poll.max_choices,
-        iso(poll.opened_at),
-        iso_or_none(poll.closes_at),
-        iso_or_none(poll.closed_at),
-    )
-
-
 def announcement(poll: Poll, seq: int) -> dict[str, Any]:
-    """Make the payload of `poll`: the published fields, and when it closes by the bot's clock."""
+    """Make the payload of `poll`: what is asked, and when it closes by the bot's clock. No result is in it."""
+    rules = poll.rules
     said: dict[str, Any] = {
         "poll_id": poll.poll_id,
+        "kind": rules.kind,
         "question": poll.question,
         "options": poll.options,
         "min_choices": poll.min_choices,
         "max_choices": poll.max_choices,
+        "allow_revote": rules.allow_revote,
+        "anonymous": rules.anonymous,
+        "results": rules.results,
         "status": poll.status,
-        "opened_at": iso(poll.opened_at),
+        "opened_at": iso_or_none(poll.opened_at),
         "closes_at": iso_or_none(poll.closes_at),
         "seq": seq,
     }
-    if poll.closes_at is not None:
+    if poll.closes_at is not None and poll.opened_at is not None:
         said["duration_seconds"] = (poll.closes_at - poll.opened_at) / 1000
-    return said
+    elif poll.opened_at is None and rules.duration_ms is not None:
+        said["duration_seconds"] = rules.duration_ms / 1000
+    if poll.opens_at is not None and poll.opened_at is None:
+        said["opens_at"] = iso(poll.opens_at)
+    if poll.remaining_ms is not None:
+        said["remaining_seconds"] = poll.remaining_ms / 1000
+    if rules.eligible is not None:
+        said["restricted"] = True
+    if rules.series is not None:
+        said["series"] = msgspec.to_builtins(rules.series)
+    if rules.rerun_of is not None:
+        said |= {"rerun_of": rules.rerun_of, "round": rules.round}
+    return said | _of_kind(poll)
 
 
-def results(poll: Poll, seq: int) -> dict[str, Any]:
+def _of_kind(poll: Poll) -> dict[str, Any]:
+    rules = poll.rules
+    if rules.scale is not None:
+        return {"scale": msgspec.to_builtins(rules.scale)}
+    if rules.kind == "text":
+        return {"max_length": rules.max_length}
+    if rules.quiz is not None:
+        quiz = rules.quiz
+        return {"points": quiz.points, "negative_points": quiz.negative_points, "speed_bonus": quiz.speed_bonus}
+    return {}
+
+
+def results(poll: Poll, tally: Tally, seq: int, view: View) -> dict[str, Any]:
     """Make the payload of `poll_results` and `poll_closed`."""
-    return {
+    voters = poll.total_voters
+    said: dict[str, Any] = {
         "poll_id": poll.poll_id,
         "seq": seq,
         "status": poll.status,
-        "counts": list(poll.counts),
-        "total_voters": len(poll.ballots),
-        "total_votes": poll.total_votes,
-        "inferred_voters": len(poll.inferred),
+        "counts": list(tally.counts),
+        "percentages": shares.percentages(tally.counts),
+        "total_voters": voters,
+        "total_votes": tally.total_votes,
+        "inferred_voters": poll.inferred_voters,
         "closed_at": iso_or_none(poll.closed_at),
     }
+    if poll.max_choices > 1 and poll.rules.kind in ("choice", "quiz"):
+        said["voter_percentages"] = shares.of_voters(tally.counts, voters)
+    if tally.weighted:
+        said["weighted_counts"] = [weight / WHOLE for weight in tally.weighted]
+    if poll.rules.kind == "ranking" and poll.closed_at is not None:
+        said |= RANKING.final(poll, tally)
+    else:
+        said |= KINDS[poll.rules.kind].results(poll, tally, view)
+    if poll.rules.kind == "quiz" and poll.closed_at is not None:
+        said |= solution(poll, tally)
+    return said
+
+
+def answers(poll: Poll, tally: Tally, newest: int | None = None) -> list[Answer]:
+    """List the answers of a text poll, the newest last; those of an anonymous one in the order of their text."""
+    if poll.rules.anonymous:
+        found = [Answer(text, None, count) for text, count in sorted(tally.answers.items())]
+        return found[:newest]
+    texts = list(poll.texts.items())
+    if newest is not None:
+        texts = texts[-newest:]
+    return [Answer(text, identity) for identity, text in texts]
+
+
+def fitted(said: dict[str, Any]) -> dict[str, Any]:
+    """Cut the long lists of a payload until it fits into an envelope; `truncated` names them."""
+    cut: list[str] = []
+    while len(msgspec.json.encode(said)) > _ROOM:
+        name = next((name for name in _CUT if said.get(name)), None)
+        if name is None:
+            break
+        if name == "irv":
+            del said[name]
+        else:
+            said[name] = said[name][: len(said[name]) // 2]
+        cut.append(name)
+    if cut:
+        said["truncated"] = list(dict.fromkeys(cut))
+    return said

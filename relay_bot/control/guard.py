@@ -35,8 +35,6 @@ def control_token(settings: ControlSettings, base: Path) -> str:
     path = base / settings.token_file
     try:
         return _kept_token(path) if path.exists() else _new_token(path)
-    except FileExistsError:  # another bot was faster
-        return _kept_token(path)
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"control.token_file: {path} can't be used: {error}; or set RELAY_CONTROL_TOKEN") from error
 
@@ -44,7 +42,10 @@ def control_token(settings: ControlSettings, base: Path) -> str:
 def _new_token(path: Path) -> str:
     token = secrets.token_urlsafe(32)
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:  # another bot was faster
+        return _kept_token(path)
     with os.fdopen(descriptor, "w") as file:
         file.write(token + "\n")
     log.info("control.token_generated", file=str(path))

@@ -29,6 +29,10 @@ from relay_bot.wire.envelope import MAX_ENVELOPE_BYTES, MAX_TYPE_CHARS, encode_e
 
 HallId = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 Identity = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+JoinId = Annotated[
+    str,
+    msgspec.Meta(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$", description="No control characters"),
+]
 
 _DECIDE_SECONDS: Final = 30.0
 _CONTROL_CHARACTER: Final = re.compile(r"[\x00-\x1f\x7f]")
@@ -71,8 +75,8 @@ class InteractionSent(msgspec.Struct, frozen=True, omit_defaults=True):
 class JoinRequest(Request, frozen=True, forbid_unknown_fields=False):
     """Someone who is to join a hall: a publisher sends and receives audio and video, a subscriber receives only."""
 
-    hall_id: HallId
-    participant_id: Identity
+    hall_id: JoinId
+    participant_id: JoinId
     display_name: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
     role: Literal["publisher", "subscriber"]
     hall_role: Literal["host", "moderator", "speaker", "viewer"] = "viewer"
@@ -230,6 +234,7 @@ class HallApi:
             # LiveKit would throw the bot out of the hall: one identity is there once.
             raise ApiError(422, "validation_error", "this identity is the bot's", field="participant_id")
         if _CONTROL_CHARACTER.search(identity) or _CONTROL_CHARACTER.search(asked.hall_id):
+            # The types' pattern lets a line break at the end pass.
             raise ApiError(422, "validation_error", "an id has no control characters", field="participant_id")
         hall = self._halls.get(asked.hall_id)
         refusal = None if hall is None else hall.refuses_join(identity)

@@ -9,7 +9,7 @@ from typing import Any, Final
 from relay_bot.control.errors import ApiError
 from relay_bot.hall.message import Answered, answer_key, decode_answer, encode_answer
 from relay_bot.hall.session import AnswerMemory
-from relay_bot.journal.batch import Batch, JournalError, SessionInfo, settle
+from relay_bot.journal.batch import Batch, Fenced, JournalError, SessionInfo, settle
 from relay_bot.journal.writer import Journal
 from relay_bot.wire.clock import now_ms
 
@@ -17,6 +17,16 @@ BACKEND: Final = "\0backend"
 """Stands for the backend where an identity stands for a participant: no identity is like it."""
 _FOR_EVER_MS: Final = 10 * 365 * 86_400_000
 _MAX_LOADED: Final = 100_000
+
+
+class _Turnstile:
+    """Lets requests with the same key through one after the other, for as long as there are any."""
+
+    __slots__ = ("lock", "waiting")
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.waiting = 0
 
 
 class IdempotencyLog:
@@ -27,7 +37,7 @@ class IdempotencyLog:
         self._name = f"\0{name}"
         self._session: SessionInfo | None = None
         self._answers = AnswerMemory()
-        self._running: dict[bytes, asyncio.Lock] = {}
+        self._running: dict[bytes, _Turnstile] = {}
 
     async def start(self) -> None:
         """Read what was answered before."""
@@ -42,9 +52,10 @@ class IdempotencyLog:
         Raises `ApiError` (422) where the key came with another body before. Errors are not kept.
         """
         name = answer_key(BACKEND, key)
-        lock = self._running.setdefault(name, asyncio.Lock())
+        turnstile = self._running.setdefault(name, _Turnstile())
+        turnstile.waiting += 1
         try:
-            async with lock:
+            async with turnstile.lock:
                 kept = self._answers.get(name)
                 if kept is None:
                     kept = Answered(result=await run(), digest=digest)
@@ -53,14 +64,23 @@ class IdempotencyLog:
                     raise ApiError(422, "invalid_request", "this Idempotency-Key came with another body before")
                 return kept.result
         finally:
-            self._running.pop(name, None)
+            turnstile.waiting -= 1
+            if not turnstile.waiting:
+                del self._running[name]
 
     async def _keep(self, name: bytes, answer: Answered) -> None:
+        error = await self._write(name, answer)
+        if isinstance(error, Fenced):  # another bot with our address and our database: both may keep answers
+            await self.start()
+            error = await self._write(name, answer)
+        if error is not None:
+            raise ApiError(503, "busy", f"not taken: {error}")
+        self._answers.put(name, answer)
+
+    async def _write(self, name: bytes, answer: Answered) -> JournalError | None:
         assert self._session is not None
         done: asyncio.Future[JournalError | None] = asyncio.get_running_loop().create_future()
         batch = Batch(self._session, settle(done))
         batch.answers.append((self._session.id, now_ms() // 60_000, name, encode_answer(answer)))
         self._journal.submit(batch)
-        if (error := await done) is not None:
-            raise ApiError(503, "busy", f"not taken: {error}")
-        self._answers.put(name, answer)
+        return await done

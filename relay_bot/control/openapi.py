@@ -162,6 +162,9 @@ def _responses(operation: Operation, book: _Book, has_parameters: bool) -> dict[
     for status, kind in operation.other_answers.items():
         content = {"application/json": {"schema": book.schema(kind)}}
         responses[str(status)] = {"description": "As described", "content": content}
+    if operation.error_form is not None:
+        responses["default"] = {"description": "Any other error, in the same form"}
+        return responses
     errors = {403, *operation.errors}
     if not operation.public:
         errors |= {*_OF_ALL}

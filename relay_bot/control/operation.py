@@ -41,6 +41,14 @@ class Header(msgspec.Struct, frozen=True):
     description: str
 
 
+class ErrorForm(msgspec.Struct, frozen=True):
+    """How errors look on all paths that begin with `prefix`, where their published text has a form of its own."""
+
+    prefix: str
+    tell: Callable[[ApiError], tuple[int, Any]]
+    """Gives an error's status and body."""
+
+
 class Operation(msgspec.Struct, frozen=True):
     """One route. `run` gives what is sent as JSON, a `Download`, a `Streaming`, or an aiohttp response of its own."""
 
@@ -64,6 +72,7 @@ class Operation(msgspec.Struct, frozen=True):
     other_answers: Mapping[int, Any] = {}
     """Types of answers with other statuses that are no errors in the published form."""
     content_type: str = "application/json"
+    error_form: ErrorForm | None = None
 
     def path_names(self) -> list[str]:
         """List the parameters in the path."""

@@ -50,6 +50,7 @@ class ProcessApi:
         self._halls = halls
         self._journal = journal
         self._openapi = openapi
+        self._document: dict[str, Any] | None = None
 
     def operations(self) -> list[Operation]:
         """List the operations; none of them needs the token."""
@@ -92,12 +93,15 @@ class ProcessApi:
         states: dict[str, int] = dict.fromkeys(("starting", "live", "away", "degraded"), 0)
         for hall in self._halls.all():
             states[hall.status] = states.get(hall.status, 0) + 1
+        metrics.PARTICIPANTS.set(sum(len(hall.roster) for hall in self._halls.all()))
         for state, count in states.items():
             metrics.HALLS.labels(state).set(count)
         return web.Response(body=generate_latest(metrics.REGISTRY), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def _describe(self, call: Call) -> Any:
-        return self._openapi()
+        if self._document is None:  # made once: anybody may ask
+            self._document = self._openapi()
+        return self._document
 
 
 def webhook_handler(webhooks: Webhooks, halls: HallSet) -> Callable[[web.Request], Any]:

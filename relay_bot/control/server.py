@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
@@ -13,7 +14,7 @@ from aiohttp import web
 from relay_bot.control.errors import ApiError, from_refuse
 from relay_bot.control.guard import Guard
 from relay_bot.control.listen import ControlError, Listener, listen
-from relay_bot.control.operation import MAX_KEY_CHARS, Call, Operation, read_parameters
+from relay_bot.control.operation import MAX_KEY_CHARS, Call, ErrorForm, Operation, read_parameters
 from relay_bot.control.stream import Streaming, Streams
 from relay_bot.observe import metrics
 from relay_bot.plugin import Download
@@ -45,6 +46,7 @@ class ControlServer:
             self._app.router.add_route(operation.method, operation.path, self._handler(operation))
             if operation.public:
                 self._public.add((operation.method, operation.path))
+        self._forms = list({each.error_form.prefix: each.error_form for each in operations if each.error_form}.values())
         self._runner = web.AppRunner(self._app, access_log=None, handle_signals=False, shutdown_timeout=2.0)
         self._listener: Listener | None = None
         self.address = ""
@@ -74,28 +76,30 @@ class ControlServer:
         """Guard a request and turn every failure into the published form."""
         resource = request.match_info.route.resource
         path = resource.canonical if resource else "unknown"
+        form = next((each for each in self._forms if request.path.startswith(each.prefix)), None)
+        told = functools.partial(_error, form=form)
         try:
             public = (request.method, path) in self._public
             self._guard.check(request, public=public, any_host=path == WEBHOOK_PATH)
             response = await handler(request)
         except ApiError as error:
-            response = _error(error)
+            response = told(error)
         except Refuse as refusal:
-            response = _error(from_refuse(refusal))
+            response = told(from_refuse(refusal))
         except web.HTTPRequestEntityTooLarge:
             limit = self._settings.max_body_bytes
-            response = _error(ApiError(413, "invalid_request", f"a body has at most {limit} bytes", code="too_large"))
+            response = told(ApiError(413, "invalid_request", f"a body has at most {limit} bytes", code="too_large"))
         except web.HTTPNotFound:
-            response = _error(ApiError(404, "not_found", "there is no such route; see /openapi.json"))
+            response = told(ApiError(404, "not_found", "there is no such route; see /openapi.json"))
         except web.HTTPMethodNotAllowed as error:
             allowed = ", ".join(sorted(error.allowed_methods))
-            response = _error(ApiError(405, "invalid_request", f"allowed here: {allowed}"))
+            response = told(ApiError(405, "invalid_request", f"allowed here: {allowed}"))
             response.headers["Allow"] = allowed
         except web.HTTPException as error:
-            response = _error(ApiError(error.status, "invalid_request", error.reason))
+            response = told(ApiError(error.status, "invalid_request", error.reason))
         except Exception:
             log.exception("control.failed", route=path)
-            response = _error(ApiError(500, "internal", "something went wrong here; it has been logged"))
+            response = told(ApiError(500, "internal", "something went wrong here; it has been logged"))
         metrics.REQUESTS.labels(path, str(response.status)).inc()
         return response
 
@@ -119,13 +123,14 @@ class ControlServer:
         return handle
 
 
-def _error(error: ApiError) -> web.Response:
+def _error(error: ApiError, form: ErrorForm | None = None) -> web.Response:
     headers: dict[str, str] = {}
     if error.retry_after_ms is not None:
         headers["Retry-After"] = str(-(-error.retry_after_ms // 1000))
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    return json_answer(error.body(), error.status, headers)
+    status, body = (error.status, error.body()) if form is None else form.tell(error)
+    return json_answer(body, status, headers)
 
 
 def json_answer(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:

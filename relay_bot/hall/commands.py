@@ -44,19 +44,35 @@ def run_command(
     call: Callable[[str, Callable[[], Any]], Any],
 ) -> str | None:
     """Run a command line; gives what to tell the issuer. Raises `Refuse`, for an unknown command as well."""
-    name, _, rest = line.partition(" ")
+    word, _, rest = line.partition(" ")
+    name, _, of_plugin = word.partition("@")
     if name == "help":
         return _help(prefix, sender, loaded)
-    for plugin_name, each in loaded.items():
-        command = each.spec.commands.get(name)
-        if command is None:
-            continue
-        if sender.role < command.role:
-            raise Refuse("forbidden", f"only a {command.role.label} may use {prefix}{name}")
-        arguments = Arguments(rest, f"{prefix}{name} {command.usage}".strip())
-        method = getattr(plugins[plugin_name], command.method)
-        return call(plugin_name, partial(method, arguments, context(plugin_name)))
-    raise Refuse("not_found", f"there is no command {prefix}{name[:40]}; {prefix}help lists them")
+    takers = {
+        plugin: each.spec.commands[name]
+        for plugin, each in loaded.items()
+        if name in each.spec.commands and of_plugin in ("", plugin)
+    }
+    if not takers:
+        raise Refuse("not_found", f"there is no command {prefix}{word[:40]}; {prefix}help lists them")
+    if len(takers) > 1:
+        takers = _wanted(prefix, name, takers, plugins)
+    plugin, command = next(iter(takers.items()))
+    if sender.role < command.role:
+        raise Refuse("forbidden", f"only a {command.role.label} may use {prefix}{name}")
+    arguments = Arguments(rest, f"{prefix}{name} {command.usage}".strip())
+    return call(plugin, partial(getattr(plugins[plugin], command.method), arguments, context(plugin)))
+
+
+def _wanted(
+    prefix: str, name: str, takers: Mapping[str, Command], plugins: Mapping[str, Plugin[Any, Any]]
+) -> Mapping[str, Command]:
+    """Choose between plugins that share a command: the one that has something to do for it; never by guessing."""
+    wanting = {plugin: command for plugin, command in takers.items() if plugins[plugin].wants_command(name)}
+    if len(wanting) > 1:
+        choices = " or ".join(f"{prefix}{name}@{plugin}" for plugin in wanting)
+        raise Refuse("malformed", f"which one? say {choices}")
+    return wanting or takers
 
 
 def _help(prefix: str, sender: Sender, loaded: Mapping[str, Loaded]) -> str:

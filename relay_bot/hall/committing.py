@@ -11,6 +11,7 @@ from typing import Final
 import structlog
 
 from relay_bot.hall.debts import Debtor
+from relay_bot.hall.feed import Feed
 from relay_bot.hall.gate import Gate
 from relay_bot.hall.message import Answered, refused
 from relay_bot.hall.outbox import AckGroups, Outbox, Packet
@@ -46,6 +47,7 @@ class Committer:
         bot: BotSettings,
         journal: Journal,
         outbox: Outbox,
+        feed: Feed,
         debtor: Debtor,
         gate: Gate,
         roster: HallRoster,
@@ -57,6 +59,7 @@ class Committer:
         self._bot = bot
         self._journal = journal
         self._outbox = outbox
+        self._feed = feed
         self._debtor = debtor
         self._gate = gate
         self._roster = roster
@@ -162,6 +165,7 @@ class Committer:
                 continue
             for packet in self._packets(sent):
                 self._outbox.put_snapshot(key, packet)
+        self._feed.publish(turn.events)
         if turn.debts is not None:
             self._debtor.owe(turn.debts)
 
@@ -173,9 +177,17 @@ class Committer:
             return []  # an empty list would be everybody, to LiveKit
         receivers = to or ()
         made = [Packet(sent.data, receivers)]
-        speaker = (sent.sender_id or self._bot.identity, self._bot.name)
+        speaker = self._speaker(sent)
         for name in self._gate.heard_dialects:
             said = dialects.say(name, sent.kind, sent.payload, sender=speaker, at_ms=now_ms())
             if said is not None:
                 made.append(Packet(said, receivers))
         return made
+
+    def _speaker(self, sent: Outgoing) -> tuple[str, str]:
+        """Give the identity and the name that a dialect tells for the sender."""
+        named: str | None = sent.payload.get("display_name") if sent.kind == "chat" else None
+        if sent.sender_id is None:
+            return self._bot.identity, named or self._bot.name
+        person = self._roster.get(sent.sender_id)
+        return sent.sender_id, named or (person.display_name if person else sent.sender_id)

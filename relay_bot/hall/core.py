@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
+from relay_bot.journal.erasing import CORE
 from relay_bot.journal.events import Event, EventTable, State
 from relay_bot.plugin import RemoveParticipant, SetPermissions
 
-NAMESPACE = "hall"
+NAMESPACE = CORE
 
 
 class TimerSet(Event, frozen=True):

@@ -39,6 +39,12 @@ class Debtor:
         self._reported: set[int] = set()
         self._wake = asyncio.Event()
 
+    def begin(self, debts: list[Debt]) -> None:
+        """Begin anew with what a journal says: what was done but not written off there is done again."""
+        self._reported.clear()
+        self._failures.clear()
+        self.owe(debts)
+
     def owe(self, debts: list[Debt]) -> None:
         """Say what is owed now (all of it): only what is durable may be named here."""
         self._debts = {(plugin, key): owed for plugin, key, owed in debts if owed.seq not in self._reported}

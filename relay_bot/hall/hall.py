@@ -15,6 +15,7 @@ import structlog
 from relay_bot.hall.committing import BUSY, Committer
 from relay_bot.hall.debts import Debtor, DebtSettled
 from relay_bot.hall.deciding import Decider
+from relay_bot.hall.feed import Feed
 from relay_bot.hall.gate import Gate, Read
 from relay_bot.hall.mailbox import Mailbox
 from relay_bot.hall.message import Answered, BackendMessage, RouteCall, RpcWaiter, refused
@@ -28,7 +29,7 @@ from relay_bot.hall.turn import Halted
 from relay_bot.journal.batch import Batch, Fenced, JournalError, Unavailable, settle
 from relay_bot.link import Changed, Frame, Interrupted, Joined, Left, Lost, Presence, Reason, Resumed
 from relay_bot.observe import metrics
-from relay_bot.plugin import Sender
+from relay_bot.plugin import Participant, Sender
 from relay_bot.wire.clock import now_ms
 from relay_bot.wire.refusal import Refuse
 
@@ -39,6 +40,9 @@ _ITEMS_A_SLICE: Final = 256
 _MESSAGES_A_TURN: Final = 4_000
 """Decisions that may gather while a commit is under way; then the mailbox waits."""
 _LOOKUP_SECONDS: Final = 0.1
+_FAILURES: Final = 4
+_FAILURE_SECONDS: Final = 30.0
+"""After so many failures within so long a hall waits before it opens its session again: replays cost all halls."""
 _CLOSE_SECONDS: Final = 5.0
 _OVER: Final = Refuse("hall_not_active", "the hall is not active any more")
 
@@ -72,6 +76,14 @@ class _Looked(msgspec.Struct, frozen=True):
     presences: list[Presence]
 
 
+class _Erase(msgspec.Struct, frozen=True):
+    """Someone is to be erased from this session; `done` hears how many events named them."""
+
+    identity: str
+    pseudonym: str
+    done: asyncio.Future[int]
+
+
 class _Stop(msgspec.Struct, frozen=True):
     """The process asks the hall to finish."""
 
@@ -89,6 +101,7 @@ class Hall:
         self._gate = Gate(settings.gate, frozenset(settings.halls.dialects), self._people)
         self._mailbox = Mailbox(settings.gate.mailbox, self._refuse_full)
         self._outbox = Outbox(name)
+        self.feed = Feed()
         self._keeper = SeatKeeper(name, services, self._mailbox)
         self._debtor = Debtor(name, services, self._mailbox.note)
         self._committer = Committer(
@@ -96,6 +109,7 @@ class Hall:
             settings.bot,
             services.journal,
             self._outbox,
+            self.feed,
             self._debtor,
             self._gate,
             self._people,
@@ -111,7 +125,12 @@ class Hall:
         """Who was here when the seat was lost and has not been seen since it was taken again."""
         self._to_greet: dict[str, None] = {}
         self._greeted: set[str] = set()
+        self._told: dict[str, Participant] = {}
+        """Who is here as far as the plugins know."""
+        self._failures: deque[float] = deque(maxlen=_FAILURES)
+        """When handlers last failed so that the session had to be opened again."""
         self._lookup: asyncio.Task[None] | None = None
+        self._to_erase: list[_Erase] = []
 
     # -- the plugins' HallView --------------------------------------------------------------------------
 
@@ -164,6 +183,12 @@ class Hall:
                 return refusal
         return None
 
+    async def erase(self, identity: str, pseudonym: str) -> int:
+        """Erase someone from this session's journal and memory; gives how many events named them."""
+        done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._mailbox.note(_Erase(identity, pseudonym, done))
+        return await done
+
     def room_is(self, sid: str) -> None:
         """Hear under which id LiveKit lists the room now: another one after the SFU was restarted."""
         self.room_sid = sid
@@ -200,16 +225,21 @@ class Hall:
         try:
             while self._ending is None:
                 try:
+                    erased = await self._erase_named()
                     self._decider = await self._open()
+                    self._tell_erased(erased)
                 except Unavailable as error:
                     failures += 1
-                    await self._wait_degraded(error, failures)
+                    await self._wait_degraded(str(error), failures)
                     continue
                 failures = 0
                 if not seated:  # only now: the claim in the journal fences another bot before it is thrown out
                     helpers.append(asyncio.create_task(self._keeper.run(), name=f"seat {self.name}"))
                     seated = True
+                self._catch_up(self._decider)
                 await self._serve(self._decider)
+                if len(self._failures) == _FAILURES and time.monotonic() - self._failures[0] < _FAILURE_SECONDS:
+                    await self._wait_degraded("handlers fail again and again", _FAILURES)
             await self._outbox.flush(2.0)
             return self._ending
         finally:
@@ -230,10 +260,23 @@ class Hall:
         session = Session(info, self._services.plugins, self)
         await session.replay(journal)
         self._session = session
-        self._debtor.owe(session.core.debts())
+        self._debtor.begin(session.core.debts())
         self.status = "live" if self._keeper.seat is not None else "starting"
         log.info("hall.opened", hall=self.name, session=info.id, epoch=info.epoch, seq=session.seq)
         return Decider(self, self._services, session)
+
+    async def _erase_named(self) -> list[int]:
+        """Erase whom we were asked to; between two sessions in memory, so that none of them says it again."""
+        if self._session is None:
+            return []
+        journal, rules, only = self._services.journal, self._services.personal(), self._session.info.id
+        return [await journal.erase(each.identity, each.pseudonym, rules, only=only) for each in self._to_erase]
+
+    def _tell_erased(self, counts: list[int]) -> None:
+        for asked, events in zip(self._to_erase, counts, strict=False):
+            if not asked.done.done():
+                asked.done.set_result(events)
+        del self._to_erase[: len(counts)]
 
     async def _close(self) -> None:
         """Write the last snapshots, and say in the journal how the session was left."""
@@ -252,16 +295,21 @@ class Hall:
 
     def _drop_everything(self) -> None:
         """Answer what is left when the hall ends: nobody waits for ever."""
-        metrics.PARTICIPANTS.dec(len(self._people.clear()))
+        self._people.clear()
         for item in self._mailbox.take(len(self._mailbox)):
             if isinstance(item, BackendMessage | RouteCall):
                 item.waiter.answer(refused(_OVER), AckGroups())
             elif isinstance(item, Frame) and item.reply is not None:
                 RpcWaiter(item.reply, None).answer(refused(_OVER), AckGroups())
+            elif isinstance(item, _Erase):
+                item.done.cancel()
         self._committer.abandon(refused(_OVER))
+        for asked in self._to_erase:
+            asked.done.cancel()
         if self._decider is not None:
             self._committer.refuse(self._decider.take_turn(), refused(_OVER))
         self._outbox.clear()
+        self.feed.close()
         for hold in (self._gate.nameless, self._gate.strangers):
             deque(hold.clear(), maxlen=0)
 
@@ -298,6 +346,9 @@ class Hall:
         started = time.perf_counter()
         try:
             for index, item in enumerate(items):
+                if self._decider is not decider:
+                    self._take_degraded(item)
+                    continue
                 if self._ending is not None:
                     break
                 try:
@@ -306,20 +357,23 @@ class Hall:
                     for left in items[index + 1 :]:
                         self._take_degraded(left)
                     raise
-            self._expire(decider)
-            decider.fire_timers()
-            self._greet(decider)
+            if self._decider is decider:
+                self._expire(decider)
+                decider.fire_timers()
+                self._greet(decider)
         except Halted:
-            self._restart(decider)
+            self._restart(decider, "handler")
         if self._gate.refusals:
             self._outbox.put(self._gate.take_refusals())
         if items:
             metrics.HANDLER_SECONDS.observe(time.perf_counter() - started)
 
-    def _restart(self, decider: Decider) -> None:
-        """Commit what was decided before a handler failed, then open the session anew from the journal."""
-        metrics.HALL_RESTARTS.labels("handler").inc()
-        log.warning("hall.restarts", hall=self.name)
+    def _restart(self, decider: Decider, cause: str) -> None:
+        """Commit what was decided so far, then open the session anew from the journal."""
+        metrics.HALL_RESTARTS.labels(cause).inc()
+        log.warning("hall.restarts", hall=self.name, cause=cause)
+        if cause == "handler":
+            self._failures.append(time.monotonic())
         self._decider = None
         self._committer.submit(decider.take_turn(), wrong_state=True)
 
@@ -351,9 +405,9 @@ class Hall:
 
     # -- without a journal ---------------------------------------------------------------------------------------
 
-    async def _wait_degraded(self, error: Unavailable, failures: int) -> None:
-        """Refuse what comes with `busy` until it is time to try the journal again."""
-        log.error("hall.degraded", hall=self.name, error=str(error), failures=failures)
+    async def _wait_degraded(self, error: str, failures: int) -> None:
+        """Refuse what comes with `busy` until it is time to open the session again."""
+        log.error("hall.degraded", hall=self.name, error=error, failures=failures)
         self.status = "degraded"
         until = time.monotonic() + min(pause(failures), 5.0)
         while self._ending is None and (left := until - time.monotonic()) > 0:
@@ -369,9 +423,10 @@ class Hall:
                 self._refuse_full(item)
             case BackendMessage() | RouteCall():
                 item.waiter.answer(refused(BUSY), AckGroups())
+            case _Erase():
+                self._to_erase.append(item)
             case _:
                 self._take_note(item)
-                # Plugins that are opened later hear of who is here from the roster, not of how they came.
                 match item:
                     case Joined():
                         self._people.put(item.presence, item.stamp)
@@ -411,6 +466,9 @@ class Hall:
                 decider.debt_settled(item)
             case _Looked():
                 self._looked(decider, item.presences)
+            case _Erase():
+                self._to_erase.append(item)
+                self._restart(decider, "erasure")
             case Seated():
                 self._take_note(item)
                 absent, self._absent = self._absent or set(), None
@@ -460,17 +518,13 @@ class Hall:
     def _joined(self, decider: Decider, item: Joined) -> None:
         presence = item.presence
         identity = presence.identity
-        before, after = self._people.put(presence, item.stamp)
+        after = self._people.put(presence, item.stamp)
         self._gate.forget(identity)
         if self._absent is not None:
             self._absent.discard(identity)
         if not presence.hidden:
-            if before is None:
-                metrics.PARTICIPANTS.inc()
-                decider.tell(lambda plugin, context: plugin.joined(after, context))
-            elif before != after:
-                decider.tell(lambda plugin, context: plugin.changed(before, after, context))
             self._greeted.discard(identity)
+            self._tell_of(decider, after)
             if presence.active:
                 self._to_greet[identity] = None
         self._release_held(decider, identity)
@@ -484,23 +538,41 @@ class Hall:
             self._admit(decider, read, self._gate.inferred(identity), now)
 
     def _changed(self, decider: Decider, presence: Presence) -> None:
-        before, after = self._people.put(presence)
+        after = self._people.put(presence)
         self._gate.forget(presence.identity)
         if presence.hidden:
             return
-        if before is not None and before != after:
-            decider.tell(lambda plugin, context: plugin.changed(before, after, context))
+        self._tell_of(decider, after)
         if presence.active and presence.identity not in self._greeted:
             self._to_greet[presence.identity] = None
 
     def _left(self, decider: Decider, identity: str) -> None:
-        person = self._people.remove(identity)
+        self._people.remove(identity)
         self._gate.forget(identity)
         self._to_greet.pop(identity, None)
         self._greeted.discard(identity)
+        person = self._told.pop(identity, None)
         if person is not None:
-            metrics.PARTICIPANTS.dec()
             decider.tell(lambda plugin, context: plugin.left(person, context))
+
+    def _tell_of(self, decider: Decider, person: Participant) -> None:
+        """Tell the plugins that someone has come or changed, if they don't know it yet."""
+        before = self._told.get(person.identity)
+        self._told[person.identity] = person  # first: a plugin that fails at it must not be told for ever
+        if before is None:
+            decider.tell(lambda plugin, context: plugin.joined(person, context))
+        elif before != person:
+            decider.tell(lambda plugin, context: plugin.changed(before, person, context))
+
+    def _catch_up(self, decider: Decider) -> None:
+        """Tell the plugins who came, changed and left while there was no session that could hear it."""
+        try:
+            for person in self._people:
+                self._tell_of(decider, person)
+            for identity in [name for name in self._told if self._people.get(name) is None]:
+                self._left(decider, identity)
+        except Halted:
+            self._restart(decider, "handler")
 
     def _greet(self, decider: Decider) -> None:
         """Tell those who have become active how things stand: data sent to them earlier can be lost."""

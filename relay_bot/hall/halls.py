@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from fnmatch import fnmatchcase
 from typing import Final
@@ -12,7 +13,9 @@ import structlog
 from relay_bot.hall.hall import Ending, Hall
 from relay_bot.hall.pauses import pause
 from relay_bot.hall.services import EffectFailed, Services
+from relay_bot.journal.batch import Unavailable
 from relay_bot.observe import metrics
+from relay_bot.wire.clock import now_ms
 
 log = structlog.get_logger("halls")
 
@@ -20,6 +23,7 @@ _STOOD_BACK_SECONDS: Final = 15.0
 """How long to leave a hall alone after another bot took it; then it is taken only if that one is gone."""
 _ENDED_SECONDS: Final = 60.0
 """How long a room's listing may be stale: joining a room that has closed would make it anew."""
+_FORGET_SECONDS: Final = 3600.0
 _STOP_SECONDS: Final = 8.0
 _MAX_REMEMBERED: Final = 10_000
 
@@ -34,6 +38,7 @@ class Halls:
         self._ended: dict[str, float] = {}
         self._not_before: dict[str, tuple[float, int]] = {}
         self._stood_back: set[str] = set()
+        self._forget_at = 0.0
         self._stopping = False
         self._wake = asyncio.Event()
         self.listed_at: float | None = None
@@ -65,6 +70,7 @@ class Halls:
         while not self._stopping:
             self._wake.clear()
             await self.reconcile()
+            await self._forget_old()
             try:
                 async with asyncio.timeout(self._services.settings.halls.reconcile_seconds):
                     await self._wake.wait()
@@ -148,6 +154,35 @@ class Halls:
         elif ending is None:
             failures = self._not_before.get(hall.name, (0.0, 0))[1] + 1
             self._not_before[hall.name] = (now + pause(failures), failures)
+
+    # -- personal data ------------------------------------------------------------------------------------
+
+    async def erase(self, identity: str) -> int:
+        """Erase a participant from all that is kept, running halls included; gives how many events named them.
+
+        Raises `Unavailable` where the journal can't be written.
+        """
+        pseudonym = f"erased-{secrets.token_hex(8)}"
+        services = self._services
+        halls = [hall for hall in self.all() if hall.session is not None]
+        live = [hall.session.info.id for hall in halls if hall.session is not None]
+        events = sum(await asyncio.gather(*(hall.erase(identity, pseudonym) for hall in halls)))
+        return events + await services.journal.erase(identity, pseudonym, services.personal(), besides=live)
+
+    async def _forget_old(self) -> None:
+        """Delete what is older than the configuration lets it be kept."""
+        days = self._services.settings.storage.retention_days
+        if days <= 0 or time.monotonic() < self._forget_at:
+            return
+        self._forget_at = time.monotonic() + _FORGET_SECONDS
+        living = [hall.session.info.id for hall in self.all() if hall.session is not None]
+        try:
+            gone = await self._services.journal.forget_sessions(now_ms() - int(days * 86_400_000), living)
+        except Unavailable as error:
+            log.warning("halls.retention_failed", error=str(error))
+        else:
+            if gone:
+                log.info("halls.sessions_forgotten", sessions=gone)
 
     async def stop(self) -> None:
         """Let every hall decide what has arrived, commit and leave; stragglers are named and cancelled."""

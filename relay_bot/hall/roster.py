@@ -58,16 +58,14 @@ class HallRoster:
         self._since: dict[str, float] = {}
         self._own_words: set[str] = set()
 
-    def clear(self) -> list[Participant]:
-        """Forget everybody, as when the seat is lost; gives who was there."""
-        people = list(self._people.values())
+    def clear(self) -> None:
+        """Forget everybody, as when the room is gone."""
         for kept in (self._people, self._hidden, self._since):
             kept.clear()
         self._own_words.clear()
-        return people
 
-    def put(self, presence: Presence, stamp: float | None = None) -> tuple[Participant | None, Participant]:
-        """Add or update someone; gives them as they were and as they are. `stamp`: when they joined."""
+    def put(self, presence: Presence, stamp: float | None = None) -> Participant:
+        """Add or update someone; gives them as they are now. `stamp`: when they joined."""
         identity = presence.identity
         if presence.can_update_metadata:
             self._own_words.add(identity)  # what they could write once stays theirs until they join again
@@ -84,11 +82,10 @@ class HallRoster:
             presence.tracks,
         )
         kept = self._hidden if presence.hidden else self._people
-        before = kept.get(identity)
         kept[identity] = after
         if stamp is not None:
             self._since[identity] = stamp
-        return before, after
+        return after
 
     def remove(self, identity: str) -> Participant | None:
         """Take someone out; gives them as they were, `None` for a stranger or a hidden agent."""

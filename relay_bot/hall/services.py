@@ -9,6 +9,7 @@ import msgspec
 
 from relay_bot.hall.session import Loaded
 from relay_bot.hall.watchdog import Watchdog
+from relay_bot.journal.erasing import Personal
 from relay_bot.journal.writer import Journal
 from relay_bot.link import Link, Presence
 from relay_bot.plugin import Effect
@@ -52,3 +53,7 @@ class Services(msgspec.Struct, frozen=True):
     rooms: Rooms
     plugins: Mapping[str, Loaded]
     watchdog: Watchdog
+
+    def personal(self) -> dict[str, Personal]:
+        """Tell by journal name which fields of the plugins' events hold somebody's words."""
+        return {name: rule for each in self.plugins.values() for name, rule in each.spec.events.personal().items()}

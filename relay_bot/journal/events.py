@@ -6,6 +6,8 @@ from typing import Any, ClassVar, Generic, TypeVar, cast, get_type_hints
 
 import msgspec
 
+from relay_bot.journal.erasing import Personal
+
 _WORD_START = re.compile(r"(?<!^)(?=[A-Z])")
 _encoder = msgspec.json.Encoder()
 _canonical = msgspec.json.Encoder(order="deterministic")
@@ -19,6 +21,10 @@ class Event(msgspec.Struct, frozen=True):
     """
 
     kind: ClassVar[str] = ""
+    subject: ClassVar[str] = "identity"
+    """The field that names whose event it is."""
+    personal: ClassVar[tuple[str, ...]] = ()
+    """Fields with the subject's own words or name: emptied when the subject is erased from the journal."""
 
     def __init_subclass__(cls, **config: Any) -> None:
         super().__init_subclass__(**config)
@@ -58,6 +64,14 @@ class EventTable(Generic[S]):
         self._methods[event_type] = method
         self._names[event_type] = f"{self.namespace}.{event_type.kind}"
         self._decoders[f"{self.namespace}.{event_type.kind}"] = msgspec.json.Decoder(event_type)
+
+    def personal(self) -> dict[str, Personal]:
+        """Tell by the events' journal names what is to be emptied when somebody is erased."""
+        return {
+            name: Personal(event_type.subject, event_type.personal)
+            for event_type, name in self._names.items()
+            if event_type.personal
+        }
 
     def names(self) -> Iterable[str]:
         """List the journal names of the events, each with the namespace."""

@@ -6,10 +6,13 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final
+
+import msgspec
 
 from relay_bot.journal.batch import (
     Batch,
@@ -20,6 +23,7 @@ from relay_bot.journal.batch import (
     SnapshotRow,
     Unavailable,
 )
+from relay_bot.journal.erasing import Personal, erased
 
 _ROWS_A_STATEMENT: Final = 1000  # times 5 columns: well under SQLite's limit of 32,766 parameters
 _BUSY_SECONDS: Final = 2.0
@@ -31,6 +35,8 @@ class SqliteStore:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._connection = self._open()
+        self._broken = False
+        self._log_holds_secrets = False
 
     def _open(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
@@ -44,6 +50,32 @@ class SqliteStore:
         """Close the connection; committed rows are in the file or its log."""
         self._connection.close()
 
+    def _execute(self, statement: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
+        return self._connection.execute(statement, parameters)
+
+    @contextmanager
+    def _transaction(self) -> Generator[None]:
+        """Commit what is done inside, or nothing of it; raises `Unavailable` for whatever SQLite says.
+
+        After a failure the next transaction opens the file anew: what was damaged may have been put right.
+        """
+        try:
+            if self._broken:
+                self._connection.close()
+                self._connection = self._open()
+                self._broken = False
+            self._execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._execute("ROLLBACK")
+                raise
+        except sqlite3.Error as error:
+            self._broken = True
+            raise Unavailable(f"the journal can't be written: {error}") from error
+
     # -- writing, on the journal's thread --------------------------------------------------------
 
     def commit(self, group: Sequence[Batch]) -> list[JournalError | None]:
@@ -52,45 +84,39 @@ class SqliteStore:
         A batch whose session has another owner by now is `Fenced` and leaves the others alone. If the
         transaction itself fails, all are `Unavailable` and nothing of any was kept.
         """
-        execute = self._connection.execute
         try:
-            execute("BEGIN IMMEDIATE")
-            try:
+            with self._transaction():
                 results = [self._write(batch) for batch in group]
-                execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:
-                    execute("ROLLBACK")
-                raise
-        except sqlite3.Error as error:
-            return [Unavailable(f"the journal can't be written: {error}")] * len(group)
-        if any(batch.forgotten for batch in group):
+        except Unavailable as error:
+            return [error] * len(group)
+        self._log_holds_secrets |= any(batch.forgotten for batch in group)
+        if self._log_holds_secrets:
             self._purge_log()
         return results
 
     def _purge_log(self) -> None:
-        """Take destroyed secrets out of the write-ahead log as well; the next commit tries again if it can't now."""
+        """Take destroyed secrets out of the write-ahead log as well; while somebody reads, after the next commit."""
         with contextlib.suppress(sqlite3.Error):
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            busy, _, _ = self._execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            self._log_holds_secrets = bool(busy)
 
     def _write(self, batch: Batch) -> JournalError | None:
-        execute = self._connection.execute
-        row = execute("SELECT epoch, ended_at FROM sessions WHERE id = ?", (batch.session,)).fetchone()
+        row = self._execute("SELECT epoch, ended_at FROM sessions WHERE id = ?", (batch.session,)).fetchone()
         if row is None or row[0] != batch.epoch or row[1] is not None:
             return Fenced("another bot has taken this hall over")
-        execute("SAVEPOINT batch")
+        self._execute("SAVEPOINT batch")
         try:
             self._insert("events", 5, batch.events)
             self._insert("answers", 4, batch.answers, "OR REPLACE")
             self._insert("snapshots", 5, batch.snapshots, "OR REPLACE")
             self._insert("secrets", 3, batch.secrets, "OR REPLACE")
             for name in batch.forgotten:
-                execute("DELETE FROM secrets WHERE session = ? AND name = ?", (batch.session, name))
+                self._execute("DELETE FROM secrets WHERE session = ? AND name = ?", (batch.session, name))
         except sqlite3.IntegrityError:
-            execute("ROLLBACK TO batch")
+            self._execute("ROLLBACK TO batch")
             return Fenced("another bot has written to this hall's sequence")
         finally:
-            execute("RELEASE batch")
+            self._execute("RELEASE batch")
         return None
 
     def _insert(self, table: str, columns: int, rows: Sequence[tuple[Any, ...]], or_what: str = "") -> None:
@@ -98,7 +124,7 @@ class SqliteStore:
         for start in range(0, len(rows), _ROWS_A_STATEMENT):
             part = rows[start : start + _ROWS_A_STATEMENT]
             values = ",".join([place] * len(part))
-            self._connection.execute(
+            self._execute(
                 f"INSERT {or_what} INTO {table} VALUES {values}",  # noqa: S608  (names of ours alone)
                 list(chain.from_iterable(part)),
             )
@@ -109,58 +135,87 @@ class SqliteStore:
         A session is the same one if the room's sid is, or if it was seen within `resume_ms`: then the
         SFU was restarted under it. Otherwise the old one is ended and a new one begins.
         """
-        execute = self._connection.execute
-        try:
-            execute("BEGIN IMMEDIATE")
-            try:
-                found = execute(
-                    "SELECT id, room_sid, epoch, seen_at FROM sessions"
-                    " WHERE hall = ? AND ended_at IS NULL ORDER BY id DESC LIMIT 1",
-                    (hall,),
-                ).fetchone()
-                if found and (found[1] == room_sid or now - found[3] <= resume_ms):
-                    info = SessionInfo(found[0], found[2] + 1)
-                    execute(
-                        "UPDATE sessions SET epoch = ?, room_sid = ?, seen_at = ? WHERE id = ?",
-                        (info.epoch, room_sid, now, info.id),
-                    )
-                else:
-                    execute("UPDATE sessions SET ended_at = ? WHERE hall = ? AND ended_at IS NULL", (now, hall))
-                    made = execute(
-                        "INSERT INTO sessions (hall, room_sid, epoch, started_at, seen_at) VALUES (?, ?, 1, ?, ?)",
-                        (hall, room_sid, now, now),
-                    )
-                    info = SessionInfo(made.lastrowid or 0, 1)
-                execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:
-                    execute("ROLLBACK")
-                raise
-        except sqlite3.Error as error:
-            raise Unavailable(f"the journal can't be written: {error}") from error
-        return info
+        with self._transaction():
+            found = self._execute(
+                "SELECT id, room_sid, epoch, seen_at FROM sessions"
+                " WHERE hall = ? AND ended_at IS NULL ORDER BY id DESC LIMIT 1",
+                (hall,),
+            ).fetchone()
+            if found and (found[1] == room_sid or now - found[3] <= resume_ms):
+                self._execute(
+                    "UPDATE sessions SET epoch = epoch + 1, room_sid = ?, seen_at = ? WHERE id = ?",
+                    (room_sid, now, found[0]),
+                )
+                return SessionInfo(found[0], found[2] + 1)
+            self._execute("UPDATE sessions SET ended_at = ? WHERE hall = ? AND ended_at IS NULL", (now, hall))
+            made = self._execute(
+                "INSERT INTO sessions (hall, room_sid, epoch, started_at, seen_at) VALUES (?, ?, 1, ?, ?)",
+                (hall, room_sid, now, now),
+            )
+            return SessionInfo(made.lastrowid or 0, 1)
 
     def release(self, session: int, epoch: int, now: int, *, ended: bool, room_sid: str = "") -> None:
         """Say when the owner last held the session, under which room; end it if the room is gone for good."""
-        try:
-            self._connection.execute(
+        with self._transaction():
+            self._execute(
                 "UPDATE sessions SET seen_at = ?, ended_at = CASE WHEN ? THEN ? ELSE ended_at END,"
                 " room_sid = CASE WHEN ? = '' THEN room_sid ELSE ? END WHERE id = ? AND epoch = ?",
                 (now, ended, now, room_sid, room_sid, session, epoch),
             )
-        except sqlite3.Error as error:
-            raise Unavailable(f"the journal can't be written: {error}") from error
+
+    def erase(
+        self,
+        identity: str,
+        pseudonym: str,
+        rules: Mapping[str, Personal],
+        *,
+        only: int | None = None,
+        besides: Sequence[int] = (),
+    ) -> int:
+        """Erase a participant from one session, or from all `besides` some; gives how many events named them."""
+        named = msgspec.json.encode(identity)[1:-1]
+        where = " AND session = ?" if only is not None else f" AND session NOT IN ({','.join('?' * len(besides))})"
+        parameters = [named, *([only] if only is not None else besides)]
+        with self._transaction():
+            rows = self._execute(
+                f"SELECT session, seq, kind, body FROM events WHERE instr(body, ?) > 0{where}",  # noqa: S608
+                parameters,
+            ).fetchall()
+            count = 0
+            for session, seq, kind, body in rows:
+                new = erased(kind, body, identity, pseudonym, rules)
+                if new is not None:
+                    count += 1
+                    self._execute("UPDATE events SET body = ? WHERE session = ? AND seq = ?", (new, session, seq))
+            for table, column in (("snapshots", "state"), ("answers", "answer")):
+                # Snapshots are made anew from the events; an answer that names them is not given again.
+                self._execute(
+                    f"DELETE FROM {table} WHERE instr({column}, ?) > 0{where}",  # noqa: S608
+                    parameters,
+                )
+        self._log_holds_secrets = True
+        self._purge_log()
+        return count
+
+    def forget_sessions(self, before: int, living: Sequence[int]) -> int:
+        """Delete what is kept of sessions that were over before a time (ms); gives how many."""
+        with self._transaction():
+            old = [
+                row[0]
+                for row in self._execute("SELECT id FROM sessions WHERE coalesce(ended_at, seen_at) < ?", (before,))
+                if row[0] not in living
+            ]
+            for session in old:
+                for table in ("events", "answers", "snapshots", "secrets"):
+                    self._execute(f"DELETE FROM {table} WHERE session = ?", (session,))  # noqa: S608
+                self._execute("DELETE FROM sessions WHERE id = ?", (session,))
+        self._log_holds_secrets |= bool(old)
+        return len(old)
 
     def probe(self) -> None:
         """Check that the database can be written; raises `Unavailable`."""
-        try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            self._connection.execute("UPDATE sessions SET seen_at = seen_at WHERE id = -1")
-            self._connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            raise Unavailable(f"the journal can't be written: {error}") from error
+        with self._transaction():
+            self._execute("UPDATE sessions SET seen_at = seen_at WHERE id = -1")
 
     # -- reading, on any thread --------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ import asyncio
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -16,6 +16,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from relay_bot.journal.batch import Batch, EventRow, JournalError, Kept, SessionInfo, Unavailable
+from relay_bot.journal.erasing import Personal
 from relay_bot.journal.schema import SchemaError, migrate
 from relay_bot.journal.sqlite import SqliteStore
 from relay_bot.observe import metrics
@@ -74,6 +75,22 @@ class Journal:
     async def release(self, session: SessionInfo, now: int, *, ended: bool, room_sid: str = "") -> None:
         """See `SqliteStore.release`."""
         await self._call(lambda store: store.release(session.id, session.epoch, now, ended=ended, room_sid=room_sid))
+
+    async def erase(
+        self,
+        identity: str,
+        pseudonym: str,
+        rules: Mapping[str, Personal],
+        *,
+        only: int | None = None,
+        besides: Sequence[int] = (),
+    ) -> int:
+        """See `SqliteStore.erase`."""
+        return await self._call(lambda store: store.erase(identity, pseudonym, rules, only=only, besides=besides))
+
+    async def forget_sessions(self, before: int, living: Sequence[int]) -> int:
+        """See `SqliteStore.forget_sessions`."""
+        return await self._call(lambda store: store.forget_sessions(before, living))
 
     async def probe(self) -> None:
         """Check that the database can be written; raises `Unavailable`."""

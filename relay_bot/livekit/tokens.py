@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
 from typing import Final
 
 from livekit.api import AccessToken, VideoGrants
@@ -37,7 +38,10 @@ def join_token(
     name: str = "",
     role: Role = Role.VIEWER,
     can_publish: bool = False,
+    can_publish_data: bool = True,
+    can_subscribe: bool = True,
     metadata: str = "",
+    attributes: Mapping[str, str] | None = None,
     life: datetime.timedelta = JOIN_TOKEN_LIFE,
 ) -> str:
     """Make a participant's token. The role is signed in as an attribute that they can't change."""
@@ -45,13 +49,16 @@ def join_token(
         room_join=True,
         room=hall,
         can_publish=can_publish,
-        can_subscribe=True,
-        can_publish_data=True,
+        can_subscribe=can_subscribe,
+        can_publish_data=can_publish_data,
         can_update_own_metadata=False,
     )
     token = AccessToken(livekit.api_key, livekit.api_secret).with_identity(identity).with_name(name or identity)
+    carried = dict(attributes or {})
     if role is not Role.VIEWER:
-        token = token.with_attributes({"relay.role": role.label})
+        carried["relay.role"] = role.label
+    if carried:
+        token = token.with_attributes(carried)
     if metadata:
         token = token.with_metadata(metadata)
     return token.with_grants(grants).with_ttl(life).to_jwt()

@@ -41,12 +41,10 @@ _commands = st.one_of(
     ]
 )
 _comings = st.tuples(st.sampled_from(["leave", "join", "speak", "mute"]), st.sampled_from(PEOPLE))
-_steps = st.lists(
-    st.one_of(_messages, _messages, _commands, _comings, st.just(("restart",))), min_size=1, max_size=25
-)
+_steps = st.lists(st.one_of(_messages, _messages, _commands, _comings, st.just(("restart",))), min_size=1, max_size=25)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(steps=_steps)
 def test_replaying_the_journal_gives_the_live_state(steps: list[tuple[Any, ...]]) -> None:
     asyncio.run(_check(steps))

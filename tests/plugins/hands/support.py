@@ -48,8 +48,17 @@ def _nothing_due(kit: HallKit, now: int) -> bool:
 async def hall(folder: Path, **settings: Any) -> AsyncGenerator[HallKit]:
     async with HallKit.open(folder, {"hands": settings}) as kit:
         yield kit
-        await kit.settle()
+        await all_done(kit)
         assert kit.fingerprints() == await kit.replayed()
+
+
+async def all_done(kit: HallKit) -> None:
+    """Wait until LiveKit has done what was asked of it, and the hall has heard so."""
+    session = kit.hall.session
+    assert session is not None
+    await kit.settle()
+    await kit.until(lambda: kit.room.failing or not session.core.owed)
+    await kit.settle()
 
 
 async def raised(kit: HallKit, *identities: str, **fields: Any) -> list[Guest]:

@@ -1,0 +1,1 @@
+"""Bots with no logic on the bare LiveKit SDK: what relay-bot is measured against."""

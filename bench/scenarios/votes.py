@@ -1,0 +1,179 @@
+"""What a vote costs, and how long its voter waits: relay-bot beside the bare sink and the bare echo."""
+
+from collections.abc import Callable
+
+from bench.drive.bare import Bare
+from bench.drive.crowd import Outcome
+from bench.drive.ours import RelayBot
+from bench.errors import BenchError
+from bench.measure import Spread, cost_of, quantile
+from bench.report import Row
+from bench.stage import OPTIONS, POLL, OneHall, Stage
+
+TALLY = "CPU a vote, tallied and durable, no `id`, against a bare sink"
+TALLY_HOLD = 1.2
+ACK = "CPU a vote with an `id`, acked after the commit, in a burst, against a bare echo"
+ACK_HOLD = 0.5
+ROUND_TRIP = "round trip of one acked vote, against a bare echo"
+P50_HOLD, P99_HOLD = 1.5, 2.0
+_BLOCKS = 8
+
+
+def tally(stage: Stage) -> list[Row]:
+    """Bursts without answers: all that a vote costs is taking it, counting it and keeping it."""
+    hall, plan = stage.one_hall(), stage.plan
+    total = plan.votes * plan.participants
+
+    def burst(bot: RelayBot | Bare) -> float:
+        def send() -> None:
+            outcome = stage.crowd.burst(
+                bot.identity,
+                POLL,
+                halls=[hall.name],
+                votes=plan.votes,
+                options=OPTIONS,
+                with_id=False,
+                spread_seconds=plan.spread_seconds,
+            )
+            _require(outcome.sent == total, f"{outcome.sent} of {total} votes were sent")
+            last_choices[:] = outcome.choices
+
+        return cost_of(bot.pid, send).cpu / total * 1e6
+
+    last_choices: list[int] = []
+    ours: list[float] = []
+    bare: list[float] = []
+    for _ in range(plan.rounds):
+        kept = hall.ours.votes_kept()
+        ours.append(burst(hall.ours))
+        _check_tally(hall, last_choices)
+        kept = hall.ours.votes_kept() - kept
+        _require(kept == total, f"the journal has {kept} of {total} votes")
+        seen = hall.sink.seen().received
+        bare.append(burst(hall.sink))
+        arrived = hall.sink.seen().received - seen
+        _require(arrived == total, f"the bare sink received {arrived} of {total} votes")
+    return [_cpu_row("tally", TALLY, TALLY_HOLD, ours, bare)]
+
+
+def ack(stage: Stage) -> list[Row]:
+    """Bursts in which every vote is answered: after the commit by ours, at once by the bare echo."""
+    hall, plan = stage.one_hall(), stage.plan
+    total = plan.acked_votes * plan.participants
+    waits: dict[str, list[float]] = {
+        "ours_p50_ms": [],
+        "bare_p50_ms": [],
+        "ours_p99_ms": [],
+        "bare_p99_ms": [],
+    }
+
+    def burst(bot: RelayBot | Bare, side: str) -> float:
+        outcomes: list[Outcome] = []
+
+        def send() -> None:
+            outcome = stage.crowd.burst(
+                bot.identity,
+                POLL,
+                halls=[hall.name],
+                votes=plan.acked_votes,
+                options=OPTIONS,
+                with_id=True,
+                spread_seconds=plan.spread_seconds / 2,
+            )
+            outcomes.append(outcome)
+
+        cpu = cost_of(bot.pid, send).cpu / total * 1e6
+        outcome = outcomes[0]
+        _require(outcome.acked == total, f"{bot.identity} answered {outcome.acked} of {total} votes")
+        waits[f"{side}_p50_ms"].append(outcome.latency_ms.p50)
+        waits[f"{side}_p99_ms"].append(outcome.latency_ms.p99)
+        return cpu
+
+    ours: list[float] = []
+    bare: list[float] = []
+    for _ in range(plan.rounds):
+        ours.append(burst(hall.ours, "ours"))
+        bare.append(burst(hall.echo, "bare"))
+    return [_cpu_row("ack", ACK, ACK_HOLD, ours, bare, waits)]
+
+
+def round_trip(stage: Stage) -> list[Row]:
+    """One vote at a time, each sent after the answer to the one before.
+
+    A round takes its turns in short blocks, so that both bots share whatever else the machine does.
+    """
+    hall, plan = stage.one_hall(), stage.plan
+    block = max(1, plan.pings // _BLOCKS)
+
+    def pings(bot: RelayBot | Bare) -> list[float]:
+        outcome = stage.crowd.pingpong(bot.identity, POLL, hall=hall.name, votes=block, options=OPTIONS)
+        _require(outcome.acked == block, f"{bot.identity} answered {outcome.acked} of {block} pings")
+        return outcome.samples_ms
+
+    ours: list[list[float]] = []
+    bare: list[list[float]] = []
+    for _ in range(plan.rounds):
+        mine: list[float] = []
+        theirs: list[float] = []
+        for _ in range(_BLOCKS):
+            mine += pings(hall.ours)
+            theirs += pings(hall.echo)
+        ours.append(mine)
+        bare.append(theirs)
+    return [
+        _round_trip_row(ours, bare, "p50", 0.50, P50_HOLD),
+        _round_trip_row(ours, bare, "p99", 0.99, P99_HOLD),
+    ]
+
+
+def _round_trip_row(ours: list[list[float]], bare: list[list[float]], name: str, share: float, hold: float) -> Row:
+    mine = [quantile(samples, share) for samples in ours]
+    theirs = [quantile(samples, share) for samples in bare]
+    ratio = Spread.of_ratios(mine, theirs)
+    return Row(
+        f"rtt_{name}",
+        f"{ROUND_TRIP}: {name}",
+        f"≤ {hold:g}×",
+        f"{Spread.of(mine).median:.2f} ms",
+        f"{Spread.of(theirs).median:.2f} ms",
+        ratio,
+        ratio.median <= hold,
+        samples={"ours_ms": mine, "bare_ms": theirs},
+    )
+
+
+def _cpu_row(
+    name: str,
+    what: str,
+    hold: float,
+    ours: list[float],
+    bare: list[float],
+    more: dict[str, list[float]] | None = None,
+) -> Row:
+    ratio = Spread.of_ratios(ours, bare)
+    waits = more or {}
+    return Row(
+        name,
+        what,
+        f"≤ {hold:g}×",
+        f"{Spread.of(ours).median:.0f} µs",
+        f"{Spread.of(bare).median:.0f} µs",
+        ratio,
+        ratio.median <= hold,
+        samples={"ours_us": ours, "bare_us": bare, **waits},
+    )
+
+
+def _check_tally(hall: OneHall, expected: list[int]) -> None:
+    """A cheap vote that is not counted is no vote: each participant's last choice must stand in the tally."""
+    tally = hall.ours.tally(hall.name, POLL)
+    if tally is None or tally.counts != expected:
+        raise BenchError(f"the tally is {tally}, the crowd's last votes were {expected}")
+
+
+def _require(condition: bool, otherwise: str) -> None:
+    if not condition:
+        raise BenchError(otherwise)
+
+
+SCENARIOS: dict[str, Callable[[Stage], list[Row]]] = {"tally": tally, "ack": ack, "rtt": round_trip}

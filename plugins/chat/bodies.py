@@ -1,0 +1,80 @@
+"""What clients and backends send about chat."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Final, Literal
+
+import msgspec
+
+from relay_bot.plugin import Body, Request
+
+MessageId = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+Identity = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+Mode = Literal["open", "hosts"]
+"""Who may write: everybody, or all but viewers."""
+
+MAX_PAGE: Final = 200
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+class Say(Body, type="chat"):
+    """Say something (reference: interactions, "Chat message"). `private` is the chat dialect's `isPrivate`."""
+
+    text: str
+    display_name: Annotated[str, msgspec.Meta(max_length=256)] | None = None
+    to: Annotated[list[Identity], msgspec.Meta(min_length=1, max_length=100)] | None = None
+    reply_to: MessageId | None = None
+    private: bool = False
+
+
+class React(Body, type="reaction"):
+    """React (reference: interactions, "Reaction"): to the moment, or with `message_id` to a message."""
+
+    emoji: Annotated[str, msgspec.Meta(min_length=1, max_length=32)]
+    x: float | None = None
+    y: float | None = None
+    message_id: MessageId | None = None
+
+
+class Delete(Body, type="chat_delete"):
+    """Delete a message: one's own, or any as a moderator."""
+
+    message_id: MessageId
+
+
+class SetMode(Body, type="chat_mode"):
+    """Say who may write."""
+
+    mode: Mode
+
+
+class AskHistory(Body, type="chat_history"):
+    """Ask for messages older than `before`, or for the newest."""
+
+    before: MessageId | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_PAGE)] = 50
+
+
+class ListMessages(Request, frozen=True):
+    """A page of the messages: the newest, or those before the one named in `before`."""
+
+    limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_PAGE)] = 50
+    before: MessageId | None = None
+
+
+class ExportMessages(Request, frozen=True):
+    """All messages that are kept, as a file."""
+
+    format: Literal["csv", "jsonl"] = "jsonl"
+
+
+class OneMessage(Request, frozen=True):
+    """A message, by the path."""
+
+    message_id: MessageId
+
+
+def cleaned(text: str) -> str:
+    """Take out control characters other than newline and tab, and the space around the text."""
+    return _CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n")).strip()

@@ -1,0 +1,280 @@
+"""The decisions about chat."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Annotated, Any, Final
+
+import msgspec
+
+from plugins.chat.bodies import (
+    MAX_PAGE,
+    AskHistory,
+    Delete,
+    ExportMessages,
+    ListMessages,
+    Mode,
+    OneMessage,
+    React,
+    Say,
+    SetMode,
+    cleaned,
+)
+from plugins.chat.state import Chats, Message, MessageDeleted, MessageSaid, ModeSet, Reacted
+from plugins.chat.views import Deleted, MessagePage, counts, csv_file, jsonl, page, passing, said, size, view
+from relay_bot.plugin import (
+    Arguments,
+    Context,
+    Download,
+    Participant,
+    Plugin,
+    Refuse,
+    Role,
+    Sender,
+    command,
+    handle,
+    route,
+)
+
+_MAX_MESSAGE_BYTES: Final = 13_500
+"""A message that is kept must fit into an envelope again, on its own and in the history."""
+_HISTORY_BYTES: Final = 13_900
+_OWN_IDS: Final = uuid.UUID("6e1c1d57-53a5-4f0e-9b43-6a2f3f0c8d11")
+
+
+class ChatSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`plugins.chat`."""
+
+    max_messages: Annotated[int, msgspec.Meta(ge=1, le=20_000)] = 2_000
+    """Kept in a hall session; the oldest go first."""
+    max_text: Annotated[int, msgspec.Meta(ge=1, le=4_000)] = 4_000
+    history: Annotated[int, msgspec.Meta(ge=0, le=MAX_PAGE)] = 50
+    """Messages that somebody who joins is given."""
+    max_emojis: Annotated[int, msgspec.Meta(ge=1, le=50)] = 30
+    """Different emoji on one message."""
+    max_reactions: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 100_000
+    """Reactions to all the messages of a hall session together."""
+
+
+class ChatPlugin(Plugin[Chats, ChatSettings]):
+    """The chat of one hall."""
+
+    # -- saying -------------------------------------------------------------------------------------
+
+    @handle
+    def say(self, body: Say, ctx: Context) -> dict[str, Any] | None:
+        """Keep a message, and send it on where nobody but the bot has heard it."""
+        if self.state.mode == "hosts" and ctx.sender.role is Role.VIEWER:
+            raise Refuse("forbidden", "the chat is open to hosts only now")
+        message = self._message(body, ctx)
+        known = self.state.messages.get(message.message_id)
+        if known is None or (known.inferred and not message.inferred and not known.deleted):
+            self._keep(message, ctx)
+        return None if message.message_id == ctx.message_id else {"message_id": message.message_id}
+
+    def _message(self, body: Say, ctx: Context) -> Message:
+        text = cleaned(body.text)
+        if not 1 <= len(text) <= self.settings.max_text:
+            raise Refuse("malformed", f"a text has 1 to {self.settings.max_text} characters", field="payload.text")
+        to = ctx.audience if body.to is None else tuple(dict.fromkeys((*body.to, *(ctx.audience or ()))))
+        if to is None and body.private:
+            to = ()  # the dialect's packet does not say to whom it went
+        message = Message(
+            self._id_for(ctx),
+            ctx.sender.identity,
+            self._display_name(body, ctx.sender),
+            text,
+            ctx.now,
+            to,
+            body.reply_to,
+            ctx.sender.inferred,
+        )
+        if size(message) > _MAX_MESSAGE_BYTES:
+            raise Refuse("too_large", f"the message would have {size(message)} bytes of {_MAX_MESSAGE_BYTES}")
+        return message
+
+    def _keep(self, message: Message, ctx: Context) -> None:
+        ctx.record(
+            MessageSaid(
+                message.message_id,
+                message.sender_id,
+                message.display_name,
+                message.text,
+                message.sent_at,
+                self.settings.max_messages,
+                message.to,
+                message.reply_to,
+                message.inferred,
+            )
+        )
+        if ctx.private:
+            ctx.publish("chat", said(message), to=message.audience, sender_id=message.sender_id or None)
+
+    def _id_for(self, ctx: Context) -> str:
+        """Give the sender's own id for the message, unless somebody else's message has it."""
+        chosen = ctx.message_id
+        if chosen is not None:
+            for candidate in (chosen, str(uuid.uuid5(_OWN_IDS, f"{ctx.sender.identity}\n{chosen}"))):
+                holder = self.state.messages.get(candidate)
+                if holder is None or holder.sender_id == ctx.sender.identity:
+                    return candidate
+        return str(uuid.uuid4())
+
+    def _display_name(self, body: Say, sender: Sender) -> str:
+        """Give the token's name; a claimed one only where there is none, and nobody here is called so."""
+        claimed = cleaned(body.display_name or "")
+        if sender.role is Role.BACKEND:
+            return claimed or sender.name or sender.identity
+        if sender.name or not claimed:
+            return sender.name or sender.identity
+        wanted = claimed.casefold()
+        taken = any(
+            wanted in (person.identity.casefold(), person.name.casefold())
+            for person in self.hall.roster
+            if person.identity != sender.identity
+        )
+        return sender.identity if taken else claimed
+
+    # -- reacting -----------------------------------------------------------------------------------
+
+    @handle
+    def react(self, body: React, ctx: Context) -> None:
+        """Count a reaction to a message; one to the moment only passes by."""
+        if body.message_id is None:
+            if ctx.private and ctx.sender.role is not Role.BACKEND:  # a backend's goes on just as it is
+                ctx.publish("reaction", passing(body), sender_id=ctx.sender.identity)
+            return
+        identity = ctx.sender.identity
+        if not identity:
+            raise Refuse("forbidden", "a reaction to a message needs a participant: name one in sender_id")
+        message = self._visible(body.message_id, ctx.sender)
+        emoji = cleaned(body.emoji)
+        if identity not in message.reactions.get(emoji, ()):
+            self._check_reaction(message, emoji)
+            ctx.record(Reacted(message.message_id, emoji, identity))
+            ctx.publish_latest(
+                "reaction_counts",
+                lambda: self._counts(message.message_id),
+                key=message.message_id,
+                to=message.audience,
+            )
+        if ctx.sender.role is Role.BACKEND and message.to is not None:
+            # Said here, or it would go on to everybody.
+            ctx.publish("reaction", passing(body), to=message.audience, sender_id=identity)
+
+    def _check_reaction(self, message: Message, emoji: str) -> None:
+        if not emoji:
+            raise Refuse("malformed", "expected an emoji", field="payload.emoji")
+        if emoji not in message.reactions and len(message.reactions) >= self.settings.max_emojis:
+            raise Refuse("busy", f"a message has at most {self.settings.max_emojis} different reactions")
+        if self.state.reactions >= self.settings.max_reactions:
+            raise Refuse("busy", f"this hall has {self.settings.max_reactions} reactions, which is the limit")
+
+    def _counts(self, message_id: str) -> dict[str, Any] | None:
+        message = self.state.messages.get(message_id)
+        return None if message is None or message.deleted else counts(message, self.hall.seq)
+
+    # -- deleting -----------------------------------------------------------------------------------
+
+    @handle
+    def delete(self, body: Delete, ctx: Context) -> None:
+        """Delete a message: one's own, or any as a moderator."""
+        message = self._find(body.message_id)
+        if ctx.sender.role < Role.MODERATOR:
+            message = self._visible(body.message_id, ctx.sender)
+            if message.sender_id != ctx.sender.identity:
+                raise Refuse("forbidden", "only its author or a moderator may delete a message")
+            if ctx.sender.inferred:
+                raise Refuse("sender_unknown", "the sender can't be told for certain yet; send again")
+        self._delete(message, ctx)
+
+    @route("DELETE", "/messages/{message_id}")
+    def delete_message(self, request: OneMessage, ctx: Context) -> Deleted:
+        """Delete a message."""
+        self._delete(self._find(request.message_id), ctx)
+        return Deleted(request.message_id)
+
+    def _delete(self, message: Message, ctx: Context) -> None:
+        if message.deleted:
+            return
+        ctx.record(MessageDeleted(message.message_id, ctx.sender.identity))
+        ctx.drop_latest("reaction_counts", key=message.message_id, to=message.audience)
+        ctx.publish("chat_deleted", {"message_id": message.message_id}, to=message.audience)
+
+    def _find(self, message_id: str) -> Message:
+        message = self.state.messages.get(message_id)
+        if message is None:
+            raise Refuse("not_found", "there is no such message, or it is too old", field="payload.message_id")
+        return message
+
+    def _visible(self, message_id: str, sender: Sender) -> Message:
+        message = self._find(message_id)
+        reader = None if sender.role is Role.BACKEND else sender.identity
+        if message.deleted or not message.visible_to(reader):
+            raise Refuse("not_found", "there is no such message, or it is too old", field="payload.message_id")
+        return message
+
+    # -- who may write ------------------------------------------------------------------------------
+
+    @handle
+    def set_mode(self, body: SetMode, ctx: Context) -> None:
+        """Open the chat, or close it to viewers; a host or a backend may."""
+        ctx.sender.require(Role.HOST)
+        self._set_mode(body.mode, ctx)
+
+    @command("chat", "open|hosts", role=Role.HOST)
+    def chat_command(self, arguments: Arguments, ctx: Context) -> str:
+        """Open the chat to everybody, or close it to viewers."""
+        mode = arguments.rest().casefold()
+        if mode == "open":
+            self._set_mode("open", ctx)
+            return "the chat is open to everybody"
+        if mode == "hosts":
+            self._set_mode("hosts", ctx)
+            return "the chat is closed to viewers"
+        raise Refuse("malformed", "expected open or hosts")
+
+    def _set_mode(self, mode: Mode, ctx: Context) -> None:
+        if mode != self.state.mode:
+            ctx.record(ModeSet(mode))
+        ctx.publish("chat_mode", {"mode": mode})
+
+    # -- reading ------------------------------------------------------------------------------------
+
+    @handle
+    def history(self, body: AskHistory, ctx: Context) -> MessagePage | None:
+        """Give a participant the messages that they may see, as many as an envelope holds."""
+        identity = ctx.sender.identity
+        if ctx.sender.role is Role.BACKEND:
+            raise Refuse("forbidden", "a backend reads the messages by GET")
+        if body.before is not None and not self._find(body.before).visible_to(identity):
+            raise Refuse("not_found", "there is no such message, or it is too old", field="payload.before")
+        found = page(self.state.newest_first(identity, body.before), body.limit, _HISTORY_BYTES)
+        if ctx.private:
+            return found
+        ctx.publish("chat_history", found, to=(identity,))
+        return None
+
+    @route("GET", "/messages")
+    def list_messages(self, request: ListMessages, ctx: Context) -> MessagePage:
+        """List the messages that are kept, private ones too, newest page first."""
+        if request.before is not None:
+            self._find(request.before)
+        return page(self.state.newest_first(None, request.before), request.limit)
+
+    @route("GET", "/messages/export")
+    def export_messages(self, request: ExportMessages, ctx: Context) -> Download:
+        """Download the messages that are kept, private ones too."""
+        messages = [view(message) for message in self.state.messages.values() if not message.deleted]
+        if request.format == "csv":
+            return Download("messages.csv", "text/csv; charset=utf-8", csv_file(messages))
+        return Download("messages.jsonl", "application/x-ndjson", jsonl(messages))
+
+    def hall_state(self, participant: Participant) -> dict[str, Any]:
+        """Tell who may write, and the last messages that the participant may see."""
+        newest = page(self.state.newest_first(participant.identity), self.settings.history)
+        return {"chat": {"mode": self.state.mode}, "messages": newest.messages}
+
+    def summary(self) -> dict[str, Any]:
+        """Tell who may write."""
+        return {"chat": {"mode": self.state.mode, "messages": len(self.state.messages)}}

@@ -1,0 +1,342 @@
+"""The decisions about who may speak and who may stay."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+
+from plugins.moderation.bodies import (
+    MAX_REASON,
+    MAX_SECONDS,
+    Action,
+    Decide,
+    ListSanctions,
+    Moderate,
+    cleaned,
+)
+from plugins.moderation.state import (
+    Kicked,
+    Lifted,
+    PermissionReturned,
+    PermissionTaken,
+    RankKnown,
+    Sanction,
+    Sanctioned,
+    SanctionKind,
+    Sanctions,
+)
+from plugins.moderation.views import Decided, SanctionList, decided, listed, own
+from relay_bot.plugin import (
+    Arguments,
+    Context,
+    Effect,
+    Participant,
+    Plugin,
+    Refuse,
+    RemoveParticipant,
+    Role,
+    Sender,
+    SetPermissions,
+    command,
+    handle,
+    iso,
+    parse_iso,
+    route,
+    timer,
+)
+
+
+class ModerationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`plugins.moderation`."""
+
+    max_sanctions: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1_000
+    """Mutes in force in one hall, and as many bans."""
+
+
+class ModerationPlugin(Plugin[Sanctions, ModerationSettings]):
+    """The moderation of one hall."""
+
+    # -- who asks -----------------------------------------------------------------------------------
+
+    @handle
+    def moderate(self, body: Moderate, ctx: Context) -> None:
+        """Sanction a participant, or lift a sanction; a moderator, a host or a backend may."""
+        ctx.sender.require(Role.MODERATOR)
+        until = _end(ctx.now, body.duration_seconds, body.until)
+        self._carry_out(body.action, body.participant_id, body.reason or "", until, ctx)
+
+    @route("POST", "/moderation")
+    def decide(self, request: Decide, ctx: Context) -> Decided:
+        """Sanction a participant, or lift a sanction."""
+        until = _end(ctx.now, request.duration_seconds)
+        return self._carry_out(request.action, request.participant_id, request.reason or "", until, ctx)
+
+    @route("GET", "/moderation")
+    def list_sanctions(self, request: ListSanctions, ctx: Context) -> SanctionList:
+        """List the sanctions in force."""
+        return SanctionList(listed(self.state))
+
+    @command("mute", "NAME [10m] [REASON]", role=Role.MODERATOR)
+    def mute_command(self, arguments: Arguments, ctx: Context) -> str:
+        """Take someone's right to send messages."""
+        identity = self.hall.roster.resolve(arguments.word("the name")).identity
+        return self._command_with_end("mute", identity, arguments, ctx)
+
+    @command("ban", "NAME [2h] [REASON]", role=Role.MODERATOR)
+    def ban_command(self, arguments: Arguments, ctx: Context) -> str:
+        """Remove someone and keep them out; whoever is not here is named by identity."""
+        identity = self._present_or_exact(arguments.word("the name"))
+        return self._command_with_end("ban", identity, arguments, ctx)
+
+    @command("kick", "NAME [REASON]", role=Role.MODERATOR)
+    def kick_command(self, arguments: Arguments, ctx: Context) -> str:
+        """Remove someone; they may come again."""
+        person = self.hall.roster.resolve(arguments.word("the name"))
+        self._carry_out("kick", person.identity, arguments.rest(), None, ctx)
+        return f"kicked {person.display_name}"
+
+    @command("unmute", "NAME", role=Role.MODERATOR)
+    def unmute_command(self, arguments: Arguments, ctx: Context) -> str:
+        """Lift a mute; whoever is not here is named by identity."""
+        return self._lift_command("unmute", self.state.mutes, arguments, ctx)
+
+    @command("unban", "NAME", role=Role.MODERATOR)
+    def unban_command(self, arguments: Arguments, ctx: Context) -> str:
+        """Lift a ban; whoever is not here is named by identity."""
+        return self._lift_command("unban", self.state.bans, arguments, ctx)
+
+    def _command_with_end(self, action: SanctionKind, identity: str, arguments: Arguments, ctx: Context) -> str:
+        seconds = arguments.duration()
+        until = _end(ctx.now, seconds)
+        self._carry_out(action, identity, arguments.rest(), until, ctx)
+        done = "muted" if action == "mute" else "banned"
+        absent = "" if self.hall.roster.get(identity) else ", who is not here now"
+        end = f" until {iso(until)}" if until is not None else ""
+        return f"{done} {self._name(identity)}{absent}{end}"
+
+    def _lift_command(self, action: Action, in_force: dict[str, Sanction], arguments: Arguments, ctx: Context) -> str:
+        name = arguments.word("the name")
+        identity = name if name in in_force else self._present_or_exact(name)
+        shown = self._name(identity)
+        self._carry_out(action, identity, "", None, ctx)
+        return f"{'unmuted' if action == 'unmute' else 'unbanned'} {shown}"
+
+    def _present_or_exact(self, name: str) -> str:
+        """Find someone who is here, or take the name for the identity of someone who is not."""
+        try:
+            return self.hall.roster.resolve(name).identity
+        except Refuse:
+            wanted = name.removeprefix("@").casefold()
+            if any(wanted in (person.identity.casefold(), person.name.casefold()) for person in self.hall.roster):
+                raise  # more than one: who is meant must be asked
+            return name
+
+    def _name(self, identity: str) -> str:
+        person = self.hall.roster.get(identity)
+        return person.display_name if person else identity
+
+    # -- deciding -----------------------------------------------------------------------------------
+
+    def _carry_out(self, action: Action, identity: str, reason: str, until: int | None, ctx: Context) -> Decided:
+        reason = cleaned(reason)
+        if len(reason) > MAX_REASON:
+            raise Refuse("malformed", f"a reason has at most {MAX_REASON} characters", field="payload.reason")
+        if until is not None and action not in ("mute", "ban"):
+            raise Refuse("malformed", "only a mute or a ban has an end", field="payload.until")
+        self._check_target(identity, ctx.sender)
+        match action:
+            case "mute" | "ban":
+                self._sanction(action, identity, reason, until, ctx)
+            case "unmute":
+                self._lift("mute", identity, ctx)
+            case "unban":
+                self._lift("ban", identity, ctx)
+            case "kick":
+                self._kick(identity, reason, ctx)
+        said = decided(action, identity, reason, until)
+        self._tell(said, ctx)
+        return said
+
+    def _check_target(self, identity: str, sender: Sender) -> None:
+        if identity == self.hall.bot_identity:
+            raise Refuse("forbidden", "the bot can't be moderated")
+        if sender.role is Role.BACKEND:
+            return
+        if identity == sender.identity:
+            raise Refuse("forbidden", "nobody moderates themselves")
+        person = self.hall.roster.get(identity)
+        if person is not None and person.role >= sender.role:
+            raise Refuse("forbidden", f"a {sender.role.label} can't moderate a {person.role.label}")
+
+    def _check_earlier(self, earlier: Sanction | None, sender: Sender) -> None:
+        """Refuse a moderator who would change what a host or a backend has decided."""
+        if earlier is not None and sender.role < min(earlier.by_role, Role.HOST):
+            raise Refuse("forbidden", f"a {earlier.by_role.label} decided this; ask a host to change it")
+
+    def _sanction(self, sanction: SanctionKind, identity: str, reason: str, until: int | None, ctx: Context) -> None:
+        in_force, sender = self.state.in_force(sanction), ctx.sender
+        self._check_earlier(in_force.get(identity), sender)
+        person = self.hall.roster.get(identity)
+        backend = sender.role is Role.BACKEND
+        if sanction == "mute" and person is None and not backend:
+            raise Refuse("not_found", "this participant is not here", field="payload.participant_id")
+        if identity not in in_force and len(in_force) >= self.settings.max_sanctions:
+            raise Refuse("busy", f"{len(in_force)} {sanction}s are in force, which is the limit; lift one first")
+        ctx.record(
+            Sanctioned(
+                sanction,
+                identity,
+                person.display_name if person else "",
+                reason,
+                ctx.now,
+                until,
+                sender.identity,
+                sender.role,
+                person is not None or backend,
+            )
+        )
+        over = self.mute_over if sanction == "mute" else self.ban_over
+        if until is None:
+            ctx.clear_timer(over, identity)
+        else:
+            ctx.set_timer(over, identity, until)
+        if person is not None:
+            self._enforce(person, ctx)
+
+    def _lift(self, sanction: SanctionKind, identity: str, ctx: Context) -> None:
+        earlier = self.state.in_force(sanction).get(identity)
+        if earlier is None:
+            done = "muted" if sanction == "mute" else "banned"
+            raise Refuse("not_found", f"{identity} is not {done}", field="payload.participant_id")
+        self._check_earlier(earlier, ctx.sender)
+        ctx.record(Lifted(sanction, identity, ctx.sender.identity))
+        ctx.clear_timer(self.mute_over if sanction == "mute" else self.ban_over, identity)
+        if sanction == "mute" and identity in self.state.taken:
+            ctx.owe(SetPermissions(identity, can_publish_data=True), key=f"data {identity}")
+
+    def _kick(self, identity: str, reason: str, ctx: Context) -> None:
+        if self.hall.roster.get(identity) is None:
+            raise Refuse("not_found", "this participant is not here", field="payload.participant_id")
+        ctx.record(Kicked(identity, reason, ctx.now, ctx.sender.identity))
+        ctx.owe(RemoveParticipant(identity), key=f"remove {identity}")
+
+    def _tell(self, said: Decided, ctx: Context) -> None:
+        """Tell the one concerned, if they are here, and those who moderate."""
+        concerned = [said.participant_id] if self.hall.roster.get(said.participant_id) else []
+        to = dict.fromkeys([*concerned, *self.hall.roster.at_least(Role.MODERATOR)])
+        ctx.publish("moderation", said, to=to)
+
+    # -- time -----------------------------------------------------------------------------------------
+
+    @timer
+    def mute_over(self, key: str, ctx: Context) -> None:
+        """End a mute whose time is over."""
+        self._over("mute", "unmute", key, ctx)
+
+    @timer
+    def ban_over(self, key: str, ctx: Context) -> None:
+        """End a ban whose time is over."""
+        self._over("ban", "unban", key, ctx)
+
+    def _over(self, sanction: SanctionKind, action: Action, identity: str, ctx: Context) -> None:
+        found = self.state.in_force(sanction).get(identity)
+        if found is not None and found.until is not None and found.until <= ctx.now:
+            self._lift(sanction, identity, ctx)
+            self._tell(decided(action, identity, "", None), ctx)
+
+    # -- enforcing ------------------------------------------------------------------------------------
+
+    def joined(self, participant: Participant, ctx: Context) -> None:
+        """Enforce what is in force: a new connection has all that its token allows."""
+        ban = self.state.bans.get(participant.identity)
+        if ban is not None and not ban.rank_known:
+            if participant.role >= ban.by_role:
+                self._lift("ban", participant.identity, ctx)
+                text = f"the ban of {participant.display_name} is void: they are a {participant.role.label}"
+                ctx.publish("notice", {"text": text}, to=Role.MODERATOR)
+            else:
+                ctx.record(RankKnown(participant.identity))
+        self._enforce(participant, ctx)
+
+    def changed(self, before: Participant, after: Participant, ctx: Context) -> None:
+        """Enforce a mute again where the permission was given back from outside."""
+        if after.can_publish_data and not before.can_publish_data:
+            self._enforce(after, ctx)
+
+    def left(self, participant: Participant, ctx: Context) -> None:
+        """Forget what was taken: their next connection begins with what its token allows."""
+        if participant.identity in self.state.taken:
+            ctx.record(PermissionReturned(participant.identity))
+
+    def _enforce(self, person: Participant, ctx: Context) -> None:
+        identity = person.identity
+        if identity in self.state.bans:
+            ctx.owe(RemoveParticipant(identity), key=f"remove {identity}")
+        elif identity in self.state.mutes and (person.can_publish_data or identity in self.state.taken):
+            # Taken and not given back yet: that may be owed still, so this must take its place.
+            if identity not in self.state.taken:
+                ctx.record(PermissionTaken(identity))
+            ctx.owe(SetPermissions(identity, can_publish_data=False), key=f"data {identity}")
+
+    def effect_settled(self, effect: Effect, error: str | None, ctx: Context) -> None:
+        """Note what was given back; tell moderators what could not be done."""
+        if error is not None and error != "not_found":
+            ctx.publish("notice", {"text": f"moderation: LiveKit refused a change: {error}"}, to=Role.MODERATOR)
+        elif isinstance(effect, SetPermissions) and effect.can_publish_data:
+            identity = effect.identity
+            if identity in self.state.taken and identity not in self.state.mutes:
+                ctx.record(PermissionReturned(identity))
+
+    def refuses(self, sender: Sender, kind: str) -> Refuse | None:
+        """Refuse what comes before the SFU has taken the permission, or the participant, away."""
+        ban = self.state.bans.get(sender.identity)
+        if ban is not None and (ban.rank_known or sender.role < ban.by_role):
+            return Refuse("blocked", _told("you are banned from this hall", ban))
+        mute = self.state.mutes.get(sender.identity)
+        if mute is not None and kind != "sync":
+            return Refuse("muted", _told("you are muted", mute))
+        return None
+
+    def refuses_join(self, identity: str) -> Refuse | None:
+        """Refuse a join token to those who are banned. A ban whose rank is not known yet is judged at the join."""
+        ban = self.state.bans.get(identity)
+        if ban is None or not ban.rank_known:
+            return None
+        return Refuse("blocked", _told("this participant is banned from the hall", ban))
+
+    # -- telling --------------------------------------------------------------------------------------
+
+    def hall_state(self, participant: Participant) -> dict[str, Any]:
+        """Tell a muted participant that they are: the SFU drops what they send without a word."""
+        mute = self.state.mutes.get(participant.identity)
+        return {} if mute is None else {"muted": own(mute)}
+
+    def summary(self) -> dict[str, Any]:
+        """Count the sanctions in force."""
+        return {"moderation": {"muted": len(self.state.mutes), "banned": len(self.state.bans)}}
+
+
+def _end(now: int, seconds: float | None, until: str | None = None) -> int | None:
+    """Give the time (ms) at which a sanction ends; raises `Refuse("malformed")`."""
+    if seconds is not None and until is not None:
+        raise Refuse("malformed", "expected until or duration_seconds, not both", field="payload.until")
+    if until is not None:
+        try:
+            end = parse_iso(until)
+        except (ValueError, OverflowError) as error:
+            raise Refuse("malformed", str(error), field="payload.until") from None
+    elif seconds is not None:
+        end = now + round(seconds * 1000)
+    else:
+        return None
+    if not now < end <= now + MAX_SECONDS * 1000:
+        field = "payload.duration_seconds" if until is None else "payload.until"
+        raise Refuse("malformed", f"expected an end within the next {MAX_SECONDS // 86_400} days", field=field)
+    return end
+
+
+def _told(text: str, sanction: Sanction) -> str:
+    until = "" if sanction.until is None else f" until {iso(sanction.until)}"
+    reason = f": {sanction.reason}" if sanction.reason else ""
+    return f"{text}{until}{reason}"

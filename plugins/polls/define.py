@@ -1,0 +1,178 @@
+"""From what was asked for to a poll's definition: everything is checked here, before anything is recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from plugins.polls.asked import WHOLE, Eligible, Question, Quiz, Rules, Scale, Series, Weights
+from plugins.polls.bodies import EligibleFields, PollFields, WeightFields
+from plugins.polls.settings import PollsSettings
+from plugins.polls.texts import clean
+from relay_bot.plugin import Refuse
+
+_ONLY: Final = {
+    "correct": "quiz",
+    "points": "quiz",
+    "negative_points": "quiz",
+    "speed_bonus": "quiz",
+    "explanation": "quiz",
+    "scale": "rating",
+    "max_length": "text",
+}
+_MAX_STEPS: Final = 100
+_TEXT_LENGTH: Final = 200
+
+
+def malformed(field: str, text: str) -> Refuse:
+    """Make the refusal for a field."""
+    return Refuse("malformed", text, field=field)
+
+
+def define(poll_id: str, asked: PollFields, settings: PollsSettings, audience: tuple[str, ...] | None) -> Question:
+    """Check all that a poll is asked with; raises `Refuse("malformed")` with the field."""
+    for field, kind in _ONLY.items():
+        if getattr(asked, field) is not None and asked.kind != kind:
+            raise malformed(field, f"{field} is for polls of kind {kind}")
+    question = clean(asked.question)
+    if not question:
+        raise malformed("question", "the question has no visible characters")
+    scale = _scale(asked) if asked.kind == "rating" else None
+    options = _options(asked, settings, scale)
+    least, most = _bounds(asked, len(options))
+    rules = Rules(
+        kind=asked.kind,
+        allow_revote=_revote(asked),
+        results=asked.results,
+        anonymous=asked.anonymous,
+        eligible=_eligible(asked.eligible),
+        weights=_weights(asked),
+        quiz=_quiz(asked, len(options), least, most) if asked.kind == "quiz" else None,
+        scale=scale,
+        max_length=(asked.max_length or _TEXT_LENGTH) if asked.kind == "text" else 0,
+        series=None if asked.series is None else Series(asked.series.series_id, asked.series.index),
+        audience=None if audience is None else frozenset(audience),
+        duration_ms=None if asked.duration_seconds is None else max(1, round(asked.duration_seconds * 1000)),
+    )
+    return Question(poll_id, question, options, least, most, rules)
+
+
+def _options(asked: PollFields, settings: PollsSettings, scale: Scale | None) -> list[str]:
+    if asked.kind in ("rating", "text"):
+        if asked.options:
+            raise malformed("options", f"a poll of kind {asked.kind} has no options")
+        return [] if scale is None else [str(step) for step in range(scale.min, scale.max + 1)]
+    most = settings.max_ranked_options if asked.kind == "ranking" else settings.max_options
+    if not 2 <= len(asked.options) <= most:
+        raise malformed("options", f"expected 2 to {most} options")
+    return _distinct(asked.options, "options")
+
+
+def _distinct(texts: Sequence[str], field: str) -> list[str]:
+    cleaned: list[str] = []
+    for index, text in enumerate(texts):
+        shown = clean(text)
+        if not shown:
+            raise malformed(f"{field}[{index}]", "the text has no visible characters")
+        if shown in cleaned:
+            raise malformed(f"{field}[{index}]", "two options are the same")
+        cleaned.append(shown)
+    return cleaned
+
+
+def _bounds(asked: PollFields, options: int) -> tuple[int, int]:
+    if asked.kind in ("rating", "text"):
+        for field in ("min_choices", "max_choices"):
+            if getattr(asked, field) is not None:
+                raise malformed(field, f"a poll of kind {asked.kind} has no choices")
+        return 1, 1
+    least = asked.min_choices or 1
+    default = options if asked.kind == "ranking" else max(1, len(asked.correct or ()))
+    most = asked.max_choices or max(least, default)
+    if least > most:
+        raise malformed("max_choices", "max_choices is less than min_choices")
+    if most > options:
+        raise malformed("max_choices", f"the poll has {options} options only")
+    return least, most
+
+
+def _revote(asked: PollFields) -> bool:
+    if asked.kind == "quiz":
+        if asked.allow_revote:
+            raise malformed("allow_revote", "a quiz takes one answer from each")
+        return False
+    return asked.kind != "text" if asked.allow_revote is None else asked.allow_revote
+
+
+def _scale(asked: PollFields) -> Scale:
+    if asked.scale is None:
+        return Scale()
+    low, high = asked.scale.min, asked.scale.max
+    steps = high - low + 1
+    if not 2 <= steps <= _MAX_STEPS:
+        raise malformed("scale", f"expected min < max and at most {_MAX_STEPS} steps")
+    labels = tuple(_distinct(asked.scale.labels, "scale.labels"))
+    if labels and len(labels) not in (2, steps):
+        raise malformed("scale.labels", f"expected 2 labels (the ends) or {steps}")
+    return Scale(low, high, labels)
+
+
+def _quiz(asked: PollFields, options: int, least: int, most: int) -> Quiz:
+    correct = asked.correct
+    if correct is None:
+        raise malformed("correct", "a quiz needs the right options")
+    if len(set(correct)) < len(correct) or not all(0 <= index < options for index in correct):
+        raise malformed("correct", f"expected different options, 0 to {options - 1}")
+    if not least <= len(correct) <= most:
+        raise malformed("correct", "nobody could choose as many options as are right")
+    if asked.speed_bonus and asked.duration_seconds is None:
+        raise malformed("speed_bonus", "a speed bonus needs duration_seconds")
+    defaults = Quiz(())
+    return Quiz(
+        tuple(sorted(correct)),
+        defaults.points if asked.points is None else asked.points,
+        asked.negative_points or 0,
+        asked.speed_bonus or 0,
+        clean(asked.explanation or ""),
+    )
+
+
+def _eligible(fields: EligibleFields | None) -> Eligible | None:
+    if fields is None:
+        return None
+    if not fields.roles and not fields.identities:
+        raise malformed("eligible", "nobody could vote: name roles or identities")
+    return Eligible(frozenset(fields.roles), frozenset(fields.identities))
+
+
+def _weights(asked: PollFields) -> Weights | None:
+    fields = asked.weights
+    if fields is None:
+        return None
+    if asked.kind not in ("choice", "rating"):
+        raise malformed("weights", "weights are for polls of kind choice and rating")
+    if asked.anonymous:
+        raise malformed("weights", "weights would tell who voted what in an anonymous poll")
+    if not fields.identities and not fields.roles:
+        raise malformed("weights", "name identities or roles")
+    return _in_thousandths(fields)
+
+
+def _in_thousandths(fields: WeightFields) -> Weights:
+    return Weights(
+        {identity: round(weight * WHOLE) for identity, weight in fields.identities.items()},
+        {role: round(weight * WHOLE) for role, weight in fields.roles.items()},
+    )
+
+
+def again(poll: Question, poll_id: str, duration_ms: int | None) -> Question:
+    """Define a new round of a poll: everything as it was, linked to it."""
+    rules = msgspec.structs.replace(
+        poll.rules,
+        rerun_of=poll.poll_id,
+        round=poll.rules.round + 1,
+        duration_ms=poll.rules.duration_ms if duration_ms is None else duration_ms,
+    )
+    return Question(poll_id, poll.question, list(poll.options), poll.min_choices, poll.max_choices, rules)

@@ -1,0 +1,117 @@
+"""What hosts and backends ask for by envelope and RPC."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from plugins.polls.bodies import (
+    ClosePoll,
+    DiscardPoll,
+    ExtendPoll,
+    NextPoll,
+    OpenPoll,
+    PausePoll,
+    PublishPoll,
+    ReopenPoll,
+    RerunPoll,
+    ResumePoll,
+    StartPoll,
+)
+from plugins.polls.define import malformed
+from plugins.polls.life import Life
+from plugins.polls.voting import in_payload
+from relay_bot.plugin import Context, Refuse, Role, handle
+
+T = TypeVar("T")
+
+
+def milliseconds(seconds: float | None) -> int | None:
+    """Convert a duration that may not be given."""
+    return None if seconds is None else max(1, round(seconds * 1000))
+
+
+class Envelopes(Life):
+    """The steps of a poll's life as messages."""
+
+    def _as_host(self, kind: str, ctx: Context, step: Callable[[], T]) -> T:
+        ctx.sender.require(Role.HOST)
+        if ctx.sender.role is Role.BACKEND and kind != "poll":
+            # What a backend sends would be passed on to everybody unless a handler says something of this type.
+            ctx.publish(kind, {}, to=())
+        try:
+            return step()
+        except Refuse as refusal:
+            raise in_payload(refusal) from None
+
+    @handle
+    def open(self, body: OpenPoll, ctx: Context) -> dict[str, Any] | None:
+        """Open a poll, or make one for later; a host or a backend may."""
+        poll = self._as_host("poll", ctx, lambda: self.make(body, ctx))
+        return None if body.poll_id else {"poll_id": poll.poll_id}
+
+    @handle
+    def start_poll(self, body: StartPoll, ctx: Context) -> None:
+        """Open a draft or a scheduled poll now."""
+        lasts = milliseconds(body.duration_seconds)
+        self._as_host("poll_open", ctx, lambda: self.start(self.find(body.poll_id), lasts, ctx))
+
+    @handle
+    def end_poll(self, body: ClosePoll, ctx: Context) -> None:
+        """Close a poll before its time."""
+        self._as_host("poll_close", ctx, lambda: self.close(self.find_running(body.poll_id), "closed", ctx))
+
+    @handle
+    def move_end(self, body: ExtendPoll, ctx: Context) -> None:
+        """Move a poll's end."""
+        self._as_host("poll_extend", ctx, lambda: self.extend(self.find_running(body.poll_id), body.seconds, ctx))
+
+    @handle
+    def hold_poll(self, body: PausePoll, ctx: Context) -> None:
+        """Take no votes, and stop the clock."""
+        self._as_host("poll_pause", ctx, lambda: self.pause(self.find_running(body.poll_id), ctx))
+
+    @handle
+    def go_on(self, body: ResumePoll, ctx: Context) -> None:
+        """Take votes again after a pause."""
+        self._as_host("poll_resume", ctx, lambda: self.resume(self.find_running(body.poll_id), ctx))
+
+    @handle
+    def open_again(self, body: ReopenPoll, ctx: Context) -> None:
+        """Take votes again after the closing."""
+        lasts = milliseconds(body.duration_seconds)
+        self._as_host("poll_reopen", ctx, lambda: self.reopen(self.find(body.poll_id), lasts, ctx))
+
+    @handle
+    def show_all(self, body: PublishPoll, ctx: Context) -> None:
+        """Let everybody see the results: of a poll, or of all closed ones of a series."""
+
+        def step() -> None:
+            if (body.poll_id is None) == (body.series_id is None):
+                raise malformed("poll_id", "expected either poll_id or series_id")
+            if body.poll_id is not None:
+                self.publish_results(self.find(body.poll_id), ctx)
+            elif body.series_id is not None:
+                self.publish_series(body.series_id, ctx)
+
+        self._as_host("poll_publish", ctx, step)
+
+    @handle
+    def throw_away(self, body: DiscardPoll, ctx: Context) -> None:
+        """Put a poll out of sight for good."""
+        self._as_host("poll_discard", ctx, lambda: self.discard(self.find(body.poll_id), ctx))
+
+    @handle
+    def next_one(self, body: NextPoll, ctx: Context) -> dict[str, Any]:
+        """Close what is open of a series and open what comes next."""
+        poll = self._as_host("poll_next", ctx, lambda: self.next_in_series(body.series_id, ctx))
+        return {"poll_id": poll.poll_id}
+
+    @handle
+    def ask_again(self, body: RerunPoll, ctx: Context) -> dict[str, Any] | None:
+        """Ask an ended poll again, as a new round."""
+        lasts = milliseconds(body.duration_seconds)
+        poll = self._as_host(
+            "poll_rerun", ctx, lambda: self.rerun(self.find(body.poll_id), body.new_poll_id, lasts, ctx)
+        )
+        return None if body.new_poll_id else {"poll_id": poll.poll_id}

@@ -1,0 +1,30 @@
+"""`plugins.polls` of the configuration."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+_Count = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class PollsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Bounds and habits of all polls."""
+
+    max_open: _Count = 20
+    """Polls that may be open (or paused) at once."""
+    max_polls: _Count = 500
+    """Polls of a hall session, drafts and discarded ones among them."""
+    max_options: Annotated[int, msgspec.Meta(ge=2, le=100)] = 100
+    max_ranked_options: Annotated[int, msgspec.Meta(ge=2, le=30)] = 20
+    votes_of_leavers: Literal["keep", "drop"] = "keep"
+    """`drop` takes the vote of someone who leaves out of the polls that are still open."""
+    leaderboard_top: Annotated[int, msgspec.Meta(ge=1, le=100)] = 10
+    max_rank_messages: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 1000
+    """Participants who are told their own rank when a quiz closes; the others find it in `hall_state`."""
+    words_shown: Annotated[int, msgspec.Meta(ge=1, le=200)] = 50
+    stop_words: list[str] = []
+    """Words that no word cloud shows, beside the common ones."""
+    blocked_words: list[str] = []
+    """A text answer with one of these words is refused with `blocked`."""

@@ -1,0 +1,159 @@
+"""Taking votes: the hot path of the plugin."""
+
+from __future__ import annotations
+
+from plugins.polls.asked import WHOLE
+from plugins.polls.bodies import Vote
+from plugins.polls.events import SealedVote, Voted, VoteWithdrawn
+from plugins.polls.kinds import KINDS
+from plugins.polls.sealing import seal, unseal, voter_of
+from plugins.polls.speaking import Speaking
+from plugins.polls.state import Poll
+from plugins.polls.tally import Ballot
+from plugins.polls.texts import words
+from relay_bot.plugin import Context, Participant, Refuse, Role, handle
+
+
+class Voting(Speaking):
+    """Votes, once for each participant."""
+
+    @handle
+    def vote(self, body: Vote, ctx: Context) -> None:
+        """Take a participant's vote; another one of theirs takes its place, where the poll allows it."""
+        if ctx.sender.role is Role.BACKEND:
+            # A vote that a backend brings is not for everybody to see: this keeps it from being passed on.
+            ctx.publish("poll_response", {}, to=())
+        try:
+            poll = self._votable(body.poll_id, ctx)
+            ballot = KINDS[poll.rules.kind].read(poll, body)
+        except Refuse as refusal:
+            raise in_payload(refusal) from None
+        if poll.rules.kind == "text":
+            self._check_words(ballot)
+        changed = self._take_sealed(poll, ballot, ctx) if poll.rules.anonymous else self._take(poll, ballot, ctx)
+        if changed:
+            self.say_results(poll, ctx)
+
+    def _votable(self, poll_id: str, ctx: Context) -> Poll:
+        """Find a poll in which the sender may vote now."""
+        poll = self.state.polls.get(poll_id)
+        sender = ctx.sender
+        if poll is None or poll.opened_at is None:
+            raise Refuse("poll_not_found", "there is no such poll in this hall", field="poll_id")
+        if not sender.identity:
+            raise Refuse("forbidden", "a vote needs a participant: name one in sender_id")
+        if poll.closed_at is not None or poll.archived_at is not None:
+            raise Refuse("poll_closed", "this poll is closed", field="poll_id")
+        if poll.paused_at is not None:
+            raise Refuse("poll_closed", "this poll is paused", field="poll_id")
+        if poll.closes_at is not None and ctx.now >= poll.closes_at:
+            raise Refuse("poll_closed", "the time of this poll is over", field="poll_id")
+        rules = poll.rules
+        if rules.eligible is not None and not rules.eligible.has(sender.identity, self._role(ctx)):
+            raise Refuse("forbidden", "you are not among those who may vote in this poll")
+        if rules.eligible is None and rules.audience is not None and sender.identity not in rules.audience:
+            raise Refuse("poll_not_found", "there is no such poll in this hall", field="poll_id")
+        return poll
+
+    def _role(self, ctx: Context) -> str:
+        """Give the role of the participant who votes, also where a backend speaks for them."""
+        if ctx.sender.role is not Role.BACKEND:
+            return ctx.sender.role.label
+        person = self.hall.roster.get(ctx.sender.identity)
+        return (person.role if person else Role.VIEWER).label
+
+    def _check_words(self, ballot: Ballot) -> None:
+        if self.settings.blocked_words and not words(ballot.text).isdisjoint(self._blocked):
+            raise Refuse("blocked", "the answer has a word that is not allowed here", field="payload.text")
+
+    @property
+    def _blocked(self) -> frozenset[str]:
+        return frozenset(word for text in self.settings.blocked_words for word in words(text))
+
+    # -- named polls --------------------------------------------------------------------------------
+
+    def _take(self, poll: Poll, ballot: Ballot, ctx: Context) -> bool:
+        identity = ctx.sender.identity
+        inferred = ctx.sender.inferred
+        before = poll.ballots.get(identity)
+        if before is not None:
+            was_inferred = identity in poll.inferred
+            same = before == ballot.choices and poll.texts.get(identity, "") == ballot.text
+            if same and inferred == was_inferred:
+                return False
+            _may_change(poll, same=same, inferred=inferred, was_inferred=was_inferred)
+        rules = poll.rules
+        if rules.kind == "choice" and rules.weights is None:
+            ctx.record(Voted(poll.poll_id, identity, ballot.choices, inferred))
+            return True
+        took, name = 0, ""
+        if rules.quiz is not None:
+            # A certain vote that confirms an inferred one must not lose the voter their speed.
+            took = poll.took.get(identity, 0) if before == ballot.choices else self._took(poll, ctx.now)
+            name = ctx.sender.name[:64]
+        weight = WHOLE if rules.weights is None else rules.weights.of(identity, self._role(ctx))
+        ctx.record(Voted(poll.poll_id, identity, ballot.choices, inferred, ballot.text, took, name, weight))
+        return True
+
+    def _took(self, poll: Poll, now: int) -> int:
+        return max(0, now - (poll.opened_at or now) - poll.paused_ms)
+
+    # -- anonymous polls ----------------------------------------------------------------------------
+
+    def _take_sealed(self, poll: Poll, ballot: Ballot, ctx: Context) -> bool:
+        """Take a vote that only the poll's key can read."""
+        tally = self.sure_tally(poll, ctx)
+        key = self.key(poll, ctx)
+        voter = voter_of(key, ctx.sender.identity)
+        inferred = ctx.sender.inferred
+        kind = KINDS[poll.rules.kind]
+        sealed = poll.sealed.get(voter)
+        before = None if sealed is None else unseal(key, voter, sealed)
+        if before is not None:
+            was_inferred = voter in poll.inferred
+            if before == ballot and inferred == was_inferred:
+                return False
+            _may_change(poll, same=before == ballot, inferred=inferred, was_inferred=was_inferred)
+        ctx.record(SealedVote(poll.poll_id, voter, seal(key, voter, ballot, poll), inferred))
+        if before is not None:
+            kind.add(poll, tally, before, -1)
+        kind.add(poll, tally, ballot, 1)
+        return True
+
+    # -- those who leave ----------------------------------------------------------------------------
+
+    def joined(self, participant: Participant, ctx: Context) -> None:
+        """Make ready to tell them their own vote, also in anonymous polls."""
+        self.read_sealed(ctx)
+
+    def left(self, participant: Participant, ctx: Context) -> None:
+        """Take out the votes of someone who left, where the settings want it."""
+        if self.settings.votes_of_leavers == "keep":
+            return
+        for poll in self.state.running():
+            voter = participant.identity
+            if poll.rules.anonymous:
+                tally = self.sure_tally(poll, ctx)
+                ballot = self.own_ballot(poll, voter)
+                voter = voter_of(self.key(poll, ctx), voter)
+                if ballot is not None:
+                    KINDS[poll.rules.kind].add(poll, tally, ballot, -1)
+            else:
+                ballot = poll.ballot(voter)
+            if ballot is not None:
+                ctx.record(VoteWithdrawn(poll.poll_id, voter))
+                self.say_results(poll, ctx)
+
+
+def _may_change(poll: Poll, *, same: bool, inferred: bool, was_inferred: bool) -> None:
+    """Refuse a vote that may not take the place of an earlier one. A certain one may take an inferred one's."""
+    if inferred and not was_inferred:
+        raise Refuse("already_voted", "your vote was counted already; send again to change it")
+    if not poll.rules.allow_revote and not same and inferred == was_inferred:
+        raise Refuse("already_voted", "you have voted, and a vote can't be changed in this poll")
+
+
+def in_payload(refusal: Refuse) -> Refuse:
+    """Name the field as it stands in an envelope."""
+    field = None if refusal.field is None else f"payload.{refusal.field}"
+    return Refuse(refusal.code, refusal.message, field=field, retry_after_ms=refusal.retry_after_ms)

@@ -1,0 +1,42 @@
+"""What the control endpoint needs of the set of halls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from relay_bot.control.errors import ApiError
+from relay_bot.hall.hall import Hall
+
+
+class HallSet(Protocol):
+    """The halls of this process (see `relay_bot.hall.halls.Halls`)."""
+
+    @property
+    def listed_at(self) -> float | None:
+        """When LiveKit last told its rooms (monotonic seconds); `None` = never yet."""
+        ...
+
+    def get(self, name: str) -> Hall | None:
+        """Find a hall."""
+        ...
+
+    def all(self) -> Sequence[Hall]:
+        """List the halls by name."""
+        ...
+
+    def found(self, name: str, sid: str) -> None:
+        """Hear of a room: its hall begins, unless it has or the configuration leaves it out."""
+        ...
+
+    async def erase(self, identity: str) -> int:
+        """Erase a participant from all that is kept; gives how many events named them."""
+        ...
+
+
+def hall_of(halls: HallSet, hall_id: str) -> Hall:
+    """Find a hall; raises `ApiError` (404)."""
+    hall = halls.get(hall_id)
+    if hall is None:
+        raise ApiError(404, "not_found", "there is no active hall with this id")
+    return hall

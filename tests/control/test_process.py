@@ -1,0 +1,94 @@
+"""`/health`, `/ready`, `/metrics`."""
+
+import time
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from relay_bot.control import process_api
+from relay_bot.journal.batch import Unavailable
+from tests.control.support import Endpoint
+
+
+async def test_health(endpoint: Endpoint) -> None:
+    answer = await endpoint.call("GET", "/health")
+    assert (answer.status, answer.body["status"]) == (200, "ok")
+
+
+async def test_ready(endpoint: Endpoint) -> None:
+    answer = await endpoint.call("GET", "/ready")
+    assert answer.status == 200
+    assert answer.body == {"status": "ok", "database": "ok", "livekit": "ok", "halls": {"live": 1}}
+
+
+async def test_not_ready_until_livekit_has_told_its_rooms(endpoint: Endpoint) -> None:
+    endpoint.halls.listed_at = None
+    answer = await endpoint.call("GET", "/ready")
+    assert answer.status == 503
+    assert (answer.body["status"], answer.body["livekit"]) == ("not_ready", "not answering")
+
+
+async def test_not_ready_when_it_has_not_for_long(endpoint: Endpoint) -> None:
+    endpoint.halls.listed_at = time.monotonic() - 31
+    assert (await endpoint.call("GET", "/ready")).status == 503
+
+
+async def test_not_ready_without_the_database(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def probe() -> None:
+        raise Unavailable("the journal can't be written: disk full")
+
+    monkeypatch.setattr(endpoint.journal, "probe", probe)
+    answer = await endpoint.call("GET", "/ready")
+    assert (answer.status, answer.body["database"]) == (503, "the journal can't be written: disk full")
+
+
+async def test_a_database_that_hangs(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    import asyncio
+
+    async def probe() -> None:
+        await asyncio.sleep(30)
+
+    monkeypatch.setattr(endpoint.journal, "probe", probe)
+    monkeypatch.setattr(process_api, "_PROBE_SECONDS", 0.05)
+    answer = await endpoint.call("GET", "/ready")
+    assert (answer.status, answer.body["database"]) == (503, "not answering")
+
+
+async def test_metrics(endpoint: Endpoint) -> None:
+    await endpoint.call("GET", "/v1/nowhere/at/all")
+    answer = await endpoint.call("GET", "/metrics")
+    assert answer.headers["Content-Type"].startswith("text/plain; version=")
+    families = {family.name: family for family in text_string_to_metric_families(answer.body)}
+    halls = {sample.labels["state"]: sample.value for sample in families["relay_halls"].samples}
+    assert halls["live"] == 1
+    routes = {sample.labels["route"] for sample in families["relay_http_requests"].samples}
+    assert "unknown" in routes, "paths that we don't know have no label of their own"
+    assert not any("nowhere" in route for route in routes)
+
+
+async def test_the_halls(endpoint: Endpoint) -> None:
+    await endpoint.kit.join("ann")
+    hall = {
+        "hall_id": endpoint.kit.hall.name,
+        "room_sid": "RM_kit",
+        "status": "live",
+        "seq": 0,
+        "participants": 1,
+        "bot_identity": "relay-bot",
+    }
+    assert (await endpoint.call("GET", "/v1/halls")).body == {"halls": [hall]}
+    assert (await endpoint.call("GET", endpoint.hall)).body == hall
+    assert (await endpoint.call("GET", "/v1/halls/nowhere")).error == (404, "not_found", "not_found")
+
+
+async def test_a_failure_is_told_in_the_published_form(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fail() -> None:
+        raise ValueError("a secret path")
+
+    monkeypatch.setattr(endpoint.halls, "all", fail)
+    answer = await endpoint.call("GET", "/v1/halls")
+    assert answer.error == (500, "internal", "internal")
+    assert "secret" not in str(answer.body)

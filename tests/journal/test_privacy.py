@@ -1,0 +1,101 @@
+"""Invariant 8: personal data can leave, by age and by participant."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from relay_bot.journal.batch import Batch, JournalError, settle
+from relay_bot.journal.writer import Journal
+from relay_bot.testing import HallKit
+
+PLUGIN = """
+from typing import ClassVar
+from relay_bot.plugin import Body, Context, Event, Plugin, State, handle
+
+class Say(Body, type="say"):
+    text: str
+    about: str = ""
+
+class Said(Event, frozen=True):
+    subject: ClassVar[str] = "who"
+    personal: ClassVar[tuple[str, ...]] = ("text",)
+    who: str
+    text: str
+    about: str
+
+class Sayings(State):
+    said: list[Said] = []
+    by: dict[str, int] = {}
+
+    def on_said(self, event: Said) -> None:
+        self.said.append(event)
+        self.by[event.who] = self.by.get(event.who, 0) + 1
+
+class SayPlugin(Plugin[Sayings]):
+    @handle
+    def say(self, body: Say, ctx: Context) -> None:
+        ctx.record(Said(ctx.sender.identity, body.text, body.about))
+"""
+
+
+def everything(folder: Path) -> bytes:
+    """Read every byte that the database has on disk, as somebody who copied the files would."""
+    return b"".join(path.read_bytes() for path in folder.glob("relay.db*"))
+
+
+@pytest.fixture
+def plugins(tmp_path: Path) -> dict[str, Any]:
+    folder = tmp_path / "own"
+    folder.mkdir()
+    (folder / "say.py").write_text(PLUGIN)
+    return {"path": [str(folder)], "say": {}}
+
+
+async def test_an_erased_participant_is_in_no_byte_of_the_database(tmp_path: Path, plugins: dict[str, Any]) -> None:
+    async with HallKit.open(tmp_path, plugins) as kit:
+        alice, bob = await kit.join("alice-4711"), await kit.join("bob")
+        await alice.ask("say", {"text": "my secret wish"})
+        await bob.ask("say", {"text": "hello", "about": "alice-4711"})
+        erasing = asyncio.create_task(kit.hall.erase("alice-4711", "erased-1"))
+        await bob.until_taken("say", {"text": "I speak meanwhile"})
+        assert await erasing == 2
+        await kit.settle()
+        session = kit.hall.session
+        assert session is not None
+        assert session.plugins["say"].state.by == {"erased-1": 1, "bob": 2}
+        assert kit.fingerprints() == await kit.replayed()
+        await kit.stop()
+    left = everything(tmp_path)
+    assert b"alice-4711" not in left
+    assert b"my secret wish" not in left
+    assert b"hello" in left
+
+
+async def test_a_session_is_forgotten_when_its_time_is_over(tmp_path: Path) -> None:
+    journal = Journal(f"sqlite:///{tmp_path / 'relay.db'}")
+    await journal.start()
+    try:
+        now = time.time_ns() // 1_000_000
+        for name, ended in (("old", now - 10_000), ("new", now)):
+            info = await journal.claim(name, "RM", ended, 0)
+            done: asyncio.Future[JournalError | None] = asyncio.get_running_loop().create_future()
+            batch = Batch(info, settle(done))
+            batch.events = [(info.id, 1, ended, "x.y", f"words in {name}".encode())]
+            journal.submit(batch)
+            assert await done is None
+            await journal.release(info, ended, ended=True)
+        assert await journal.forget_sessions(now - 5_000, []) == 1
+        with sqlite3.connect(tmp_path / "relay.db") as other:
+            assert other.execute("SELECT hall FROM sessions").fetchall() == [("new",)]
+            assert other.execute("SELECT count(*) FROM events").fetchone() == (1,)
+        other.close()
+    finally:
+        await journal.stop()
+    assert b"words in old" not in everything(tmp_path)
+    assert b"words in new" in everything(tmp_path)
