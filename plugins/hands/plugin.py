@@ -24,6 +24,10 @@ class HandsPlugin(CommandsPart, RoutesPart):
             told["hand_queue"] = first_page(self.state, seq)
         return told
 
+    def wants_command(self, name: str) -> bool:
+        """Leave `/next` to others while no hand is up."""
+        return name != "next" or bool(self.state.waiting())
+
     def summary(self) -> dict[str, Any]:
         """Tell how many hands are up and how many guests are on the stage."""
         on_stage = sum(guest.status == "on" for guest in self.state.stage.values())

@@ -175,7 +175,6 @@ class Hands(State):
 
     def on_promoting(self, event: Promoting) -> None:
         """Begin to put someone on the stage, or to give a guest their right again."""
-        self.former.pop(event.identity, None)
         guest = self.stage.get(event.identity)
         if guest is None:
             self.stage[event.identity] = Guest(event.name, event.by, "promoting", event.speaking_ms)

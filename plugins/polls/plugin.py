@@ -53,6 +53,10 @@ class PollsPlugin(Voting, Envelopes, Commands, Routes):
                 return poll if leaderboard.is_counted(poll) and is_public(poll) else None
         return None
 
+    def wants_command(self, name: str) -> bool:
+        """Leave `/next` to others while no series has a poll left to open."""
+        return name != "next" or any(poll.rules.series for poll in self.state.planned())
+
     def summary(self) -> dict[str, Any]:
         """Tell how many polls there are."""
         return {"polls": len(self.state.polls), "open_polls": len(self.state.running())}

@@ -55,24 +55,26 @@ def run_command(
     }
     if not takers:
         raise Refuse("not_found", f"there is no command {prefix}{word[:40]}; {prefix}help lists them")
-    if len(takers) > 1:
-        takers = _wanted(prefix, name, takers, plugins)
-    plugin, command = next(iter(takers.items()))
-    if sender.role < command.role:
-        raise Refuse("forbidden", f"only a {command.role.label} may use {prefix}{name}")
+    permitted = {plugin: command for plugin, command in takers.items() if sender.role >= command.role}
+    if not permitted:
+        needed = min(command.role for command in takers.values())
+        raise Refuse("forbidden", f"only a {needed.label} may use {prefix}{name}")
+    if len(permitted) > 1:
+        permitted = _wanted(prefix, name, permitted, plugins)
+    plugin, command = next(iter(permitted.items()))
     arguments = Arguments(rest, f"{prefix}{name} {command.usage}".strip())
     return call(plugin, partial(getattr(plugins[plugin], command.method), arguments, context(plugin)))
 
 
 def _wanted(
     prefix: str, name: str, takers: Mapping[str, Command], plugins: Mapping[str, Plugin[Any, Any]]
-) -> Mapping[str, Command]:
+) -> dict[str, Command]:
     """Choose between plugins that share a command: the one that has something to do for it; never by guessing."""
     wanting = {plugin: command for plugin, command in takers.items() if plugins[plugin].wants_command(name)}
     if len(wanting) > 1:
         choices = " or ".join(f"{prefix}{name}@{plugin}" for plugin in wanting)
         raise Refuse("malformed", f"which one? say {choices}")
-    return wanting or takers
+    return wanting or dict(takers)
 
 
 def _help(prefix: str, sender: Sender, loaded: Mapping[str, Loaded]) -> str:

@@ -18,7 +18,6 @@ from relay_bot.hall.message import ACKED, Answered, BackendMessage, Message, Rou
 from relay_bot.hall.services import Services
 from relay_bot.hall.session import Session
 from relay_bot.hall.turn import THE_BACKEND, Halted, Turn, TurnContext
-from relay_bot.hall.watchdog import HandlerHung
 from relay_bot.observe import metrics
 from relay_bot.plugin import HallView, Handler, Participant, Plugin, Role, Sender
 from relay_bot.wire.body import decode_body
@@ -263,7 +262,7 @@ class Decider:
         except Refuse as refusal:
             turn.undo(mark, refusal)
             raise
-        except (Exception, HandlerHung) as error:
+        except BaseException as error:  # also SystemExit: a plugin that calls argparse must not end the process
             metrics.HANDLER_FAILURES.labels(plugin).inc()
             log.exception("plugin.failed", hall=self._hall.name, plugin=plugin)
             turn.undo(mark, error)

@@ -44,6 +44,8 @@ _FAILURES: Final = 4
 _FAILURE_SECONDS: Final = 30.0
 """After so many failures within so long a hall waits before it opens its session again: replays cost all halls."""
 _CLOSE_SECONDS: Final = 5.0
+_SEEN_SECONDS: Final = 30.0
+"""How often the journal is told that a session is held, at the least."""
 _OVER: Final = Refuse("hall_not_active", "the hall is not active any more")
 
 
@@ -130,6 +132,8 @@ class Hall:
         self._failures: deque[float] = deque(maxlen=_FAILURES)
         """When handlers last failed so that the session had to be opened again."""
         self._lookup: asyncio.Task[None] | None = None
+        self._moved = asyncio.Event()
+        """The room has another sid than the journal knows."""
         self._to_erase: list[_Erase] = []
 
     # -- the plugins' HallView --------------------------------------------------------------------------
@@ -190,8 +194,10 @@ class Hall:
         return await done
 
     def room_is(self, sid: str) -> None:
-        """Hear under which id LiveKit lists the room now: another one after the SFU was restarted."""
-        self.room_sid = sid
+        """Hear under which id LiveKit has the room now: another one after the SFU was restarted."""
+        if sid and sid != self.room_sid:
+            self.room_sid = sid
+            self._moved.set()
 
     def stop(self) -> None:
         """Ask the hall to finish: decide what has arrived, commit, say it, leave."""
@@ -219,6 +225,7 @@ class Hall:
         helpers = [
             asyncio.create_task(self._outbox.run(), name=f"outbox {self.name}"),
             asyncio.create_task(self._debtor.run(), name=f"effects {self.name}"),
+            asyncio.create_task(self._keep_seen(), name=f"seen {self.name}"),
         ]
         seated = False
         failures = 0
@@ -264,6 +271,24 @@ class Hall:
         self.status = "live" if self._keeper.seat is not None else "starting"
         log.info("hall.opened", hall=self.name, session=info.id, epoch=info.epoch, seq=session.seq)
         return Decider(self, self._services, session)
+
+    async def _keep_seen(self) -> None:
+        """Tell the journal at once which room the session is in, and every now and then that it is held.
+
+        A crash says nothing: without this the session of a room whose sid has changed meanwhile, or that
+        the SFU has to make anew as well, would not be found again.
+        """
+        every = min(self._settings.halls.resume_seconds / 4, _SEEN_SECONDS)
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(every):
+                    await self._moved.wait()
+            self._moved.clear()
+            if self._session is not None:
+                with contextlib.suppress(Unavailable):
+                    await self._services.journal.release(
+                        self._session.info, now_ms(), ended=False, room_sid=self.room_sid
+                    )
 
     async def _erase_named(self) -> list[int]:
         """Erase whom we were asked to; between two sessions in memory, so that none of them says it again."""
@@ -482,11 +507,13 @@ class Hall:
         match item:
             case Seated():
                 self._outbox.seated(item.seat)
-                self.room_sid = item.seat.sid or self.room_sid
+                self.room_is(item.seat.sid)
                 if self.status != "degraded":
                     self.status = "live"
                 log.info("hall.live", hall=self.name, participants=len(self._people))
             case Interrupted() | Resumed():
+                if isinstance(item, Resumed):
+                    self.room_is(item.sid)
                 log.info("hall.connection", hall=self.name, state=type(item).__name__.lower())
             case Lost():
                 self._outbox.seated(None)

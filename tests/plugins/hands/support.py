@@ -17,7 +17,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.ahead = 0
-        for module in _modules_with_clock():
+        for module in modules_with_clock():
             monkeypatch.setattr(module, "now_ms", self.now)
 
     def now(self) -> int:
@@ -31,7 +31,7 @@ class Clock:
         await kit.settle()
 
 
-def _modules_with_clock() -> list[Any]:
+def modules_with_clock() -> list[Any]:
     import importlib
 
     names = ("hall", "deciding", "committing")

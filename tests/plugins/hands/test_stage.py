@@ -1,5 +1,6 @@
 """The stage: invited, asked, promoted by LiveKit's word alone, and off it again."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 
 from relay_bot.hall.debts import Debtor
 from relay_bot.link import Lost, Reason
-from relay_bot.plugin import SetPermissions
+from relay_bot.plugin import Effect, SetPermissions
 from relay_bot.testing import Guest, HallKit
 from tests.plugins.hands.support import Clock, hall, queue, raised, refusal
 
@@ -198,6 +199,37 @@ async def test_a_demotion_overtakes_a_promotion_that_hangs(tmp_path: Path) -> No
         assert not viewer.all("guest_promoted")
         assert not viewer.all("guest_demoted")  # of what was never announced only those concerned hear
         assert (await stage(kit))["pending"] == []
+
+
+async def test_a_change_that_was_overtaken_decides_nothing_when_it_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with hall(tmp_path) as kit:
+        (ann,) = await put_on_stage(kit, "ann")
+        rooms = kit._services.rooms  # pyright: ignore[reportPrivateUsage]
+        perform, asked, go_on = rooms.perform, asyncio.Queue[Effect](), asyncio.Semaphore(0)
+
+        async def slowly(name: str, effect: Effect) -> str | None:
+            asked.put_nowait(effect)
+            await go_on.acquire()
+            return await perform(name, effect)
+
+        monkeypatch.setattr(rooms, "perform", slowly)
+        await kit.call("hands", "demote_from_stage", participant_id="ann")
+        assert await asked.get() == SetPermissions("ann", can_publish=False)
+        await kit.call("hands", "promote_to_stage", participant_id="ann")
+        go_on.release()  # the demotion is done now, but it is not what is wanted any more
+        assert await asked.get() == SetPermissions("ann", can_publish=True)
+        await kit.settle()
+        assert [each["status"] for each in (await stage(kit))["pending"]] == ["promoting"]
+        await kit.call("hands", "demote_from_stage", participant_id="ann")
+        go_on.release()  # and the same the other way round
+        assert await asked.get() == SetPermissions("ann", can_publish=False)
+        await kit.settle()
+        assert [each["status"] for each in (await stage(kit))["pending"]] == ["demoting"]
+        go_on.release()
+        await ann.wait("guest_demoted")
+        assert (await on_stage(kit), ann.presence.can_publish) == ([], False)
 
 
 async def test_a_guest_who_drops_gets_the_right_again_on_return(tmp_path: Path, clock: Clock) -> None:
