@@ -5,4 +5,4 @@
 
 from typing import Final
 
-SOURCE: Final = "ca7aed469a644b69"
+SOURCE: Final = "3ce4b43310e9feae"

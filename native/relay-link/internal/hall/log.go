@@ -28,14 +28,14 @@ func (t tap) Infow(message string, values ...any) {
 	}
 }
 
-func (t tap) Warnw(message string, err error, _ ...any)  { t.note(note.Warn, message, err) }
-func (t tap) Errorw(message string, err error, _ ...any) { t.note(note.Error, message, err) }
-
-func (t tap) note(write func(string, int64, error), message string, err error) {
+func (t tap) Warnw(message string, err error, _ ...any) {
 	if !t.seat.isEnded() { // what goes wrong in letting go of a room is of no interest
-		write(message, t.seat.options.Seat, err)
+		note.Warn(message, t.seat.options.Seat, err)
 	}
 }
+
+// Errorw notes a warning: the SDK calls every attempt to mend a connection an error. What it comes to is told.
+func (t tap) Errorw(message string, err error, _ ...any) { t.Warnw(message, err) }
 
 func (t tap) WithValues(...any) logger.Logger { return t }
 func (t tap) WithUnlikelyValues(values ...any) logger.UnlikelyLogger {
