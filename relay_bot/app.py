@@ -25,6 +25,7 @@ from relay_bot.control.privacy_api import PrivacyApi
 from relay_bot.control.process_api import ProcessApi, webhook_handler
 from relay_bot.control.rooms_api import RoomsApi
 from relay_bot.control.server import ControlServer
+from relay_bot.control.show_api import ShowApi
 from relay_bot.hall.halls import Halls
 from relay_bot.hall.plugins import load_plugins
 from relay_bot.hall.services import Services
@@ -99,6 +100,7 @@ class App:
         await once.start()
         operations: list[Operation] = HallApi(settings, halls, plugins, once).operations()
         operations += RoomsApi(settings, rooms, halls, once).operations()
+        operations += ShowApi(settings, rooms, halls, plugins, once).operations()
         operations += EventsApi(halls, journal, lambda hall: hall.feed).operations()
         operations += PrivacyApi(halls).operations()
         operations += ProcessApi(halls, journal, lambda: describe(operations, __version__)).operations()

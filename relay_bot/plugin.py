@@ -24,6 +24,7 @@ from typing import (
     get_args,
     get_origin,
     get_type_hints,
+    overload,
 )
 
 import msgspec
@@ -319,13 +320,26 @@ def _mark(function: F, mark: _Mark) -> F:
     return function
 
 
-def handle(function: F) -> F:
+@overload
+def handle(function: F, /) -> F: ...
+@overload
+def handle(*, forward: bool) -> Callable[[F], F]: ...
+def handle(function: F | None = None, /, *, forward: bool = True) -> F | Callable[[F], F]:
     """Handle messages of one type: `def wave(self, body: Wave, ctx: Context)`.
 
     The annotation of `body` is the subscription. What is returned (a mapping, a struct or `None`) is the
-    `result` of the sender's ack.
+    `result` of the sender's ack. A backend's interaction of this type then goes to the participants as it is,
+    unless the handler publishes the type itself; not with `@handle(forward=False)`: such a type is an order to
+    the plugin.
     """
-    return _mark(function, _Mark("handle"))
+    mark = _Mark("handle", {"forward": forward})
+    if function is not None:
+        return _mark(function, mark)
+
+    def decorate(wrapped: F) -> F:
+        return _mark(wrapped, mark)
+
+    return decorate
 
 
 def command(name: str, usage: str = "", *, role: Role = Role.VIEWER) -> Callable[[F], F]:
@@ -414,6 +428,7 @@ class Handler(msgspec.Struct, frozen=True):
     method: str
     body_type: type[Body]
     decoder: msgspec.json.Decoder[Any]
+    forward: bool
 
 
 class Command(msgspec.Struct, frozen=True):
@@ -475,7 +490,9 @@ def describe(name: str, plugin_type: type[Plugin[Any, Any]]) -> PluginSpec:
         if mark.role == "handle":
             if not (isinstance(first, type) and issubclass(first, Body) and first.wire_type):
                 raise TypeError(f'{place}: expected a Body with a type, as in class Wave(Body, type="wave")')
-            handlers[first.wire_type] = Handler(method_name, first, msgspec.json.Decoder(first))
+            handlers[first.wire_type] = Handler(
+                method_name, first, msgspec.json.Decoder(first), mark.options["forward"]
+            )
         elif mark.role == "command":
             options = mark.options
             commands[options["name"]] = Command(

@@ -176,7 +176,7 @@ class ChatPlugin(Plugin[Chats, ChatSettings]):
 
     # -- deleting -----------------------------------------------------------------------------------
 
-    @handle
+    @handle(forward=False)
     def delete(self, body: Delete, ctx: Context) -> None:
         """Delete a message: one's own, or any as a moderator."""
         message = self._find(body.message_id)
@@ -216,7 +216,7 @@ class ChatPlugin(Plugin[Chats, ChatSettings]):
 
     # -- who may write ------------------------------------------------------------------------------
 
-    @handle
+    @handle(forward=False)
     def set_mode(self, body: SetMode, ctx: Context) -> None:
         """Open the chat, or close it to viewers; a host or a backend may."""
         ctx.sender.require(Role.HOST)
@@ -241,7 +241,7 @@ class ChatPlugin(Plugin[Chats, ChatSettings]):
 
     # -- reading ------------------------------------------------------------------------------------
 
-    @handle
+    @handle(forward=False)
     def history(self, body: AskHistory, ctx: Context) -> MessagePage | None:
         """Give a participant the messages that they may see, as many as an envelope holds."""
         identity = ctx.sender.identity
@@ -267,7 +267,7 @@ class ChatPlugin(Plugin[Chats, ChatSettings]):
         """Download the messages that are kept, private ones too."""
         messages = [view(message) for message in self.state.messages.values() if not message.deleted]
         if request.format == "csv":
-            return Download("messages.csv", "text/csv; charset=utf-8", csv_file(messages))
+            return Download("messages.csv", "text/csv", csv_file(messages))
         return Download("messages.jsonl", "application/x-ndjson", jsonl(messages))
 
     def hall_state(self, participant: Participant) -> dict[str, Any]:

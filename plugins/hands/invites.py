@@ -16,7 +16,7 @@ _MAX_INVITED: Final = 100
 class InvitesPart(StagePart):
     """Invites, and takes the answers."""
 
-    @handle
+    @handle(forward=False)
     def invite(self, body: GuestInvite, ctx: Context) -> None:
         """Invite someone onto the stage; a host, a moderator or a backend may."""
         ctx.sender.require(Role.MODERATOR)
@@ -48,7 +48,7 @@ class InvitesPart(StagePart):
         ctx.publish("guest_invite", said, to=(identity,), sender_id=by or None)
         self._say_queue(ctx, self.state.waiting())
 
-    @handle
+    @handle(forward=False)
     def next_hand(self, body: HandNext, ctx: Context) -> dict[str, Any]:
         """Invite the first in the queue; a host, a moderator or a backend may."""
         ctx.sender.require(Role.MODERATOR)
@@ -85,7 +85,7 @@ class InvitesPart(StagePart):
 
     # -- answers --------------------------------------------------------------------------------------------
 
-    @handle
+    @handle(forward=False)
     def respond(self, body: GuestInviteResponse, ctx: Context) -> None:
         """Accept or decline one's invitation."""
         identity = ctx.sender.identity

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from plugins.hands.bodies import HandMove, HandRaise, HandsAsk, HandsLower, HandsOpen
 from plugins.hands.events import (
@@ -17,6 +17,9 @@ from plugins.hands.events import (
 )
 from plugins.hands.speaking import SpeakingPart
 from relay_bot.plugin import Context, Participant, Refuse, Role, handle, timer
+
+_ARRIVAL_MS: Final = 10_000
+"""How long somebody with a raised hand may take to be known of: LiveKit tells of new viewers seconds later."""
 
 
 class QueuePart(SpeakingPart):
@@ -64,7 +67,7 @@ class QueuePart(SpeakingPart):
         if len(self.state.hands) >= settings.max_hands:
             raise Refuse("busy", f"{settings.max_hands} hands are up, which is the limit", retry_after_ms=10_000)
         before = self.state.waiting()
-        away = self.hall.roster.get(identity) is None and ctx.sender.role is Role.BACKEND
+        away = self.hall.roster.get(identity) is None  # just coming, or named by a backend
         ctx.record(
             HandRaised(
                 identity,
@@ -77,7 +80,7 @@ class QueuePart(SpeakingPart):
             )
         )
         if away:
-            ctx.set_timer(self.grace_over, identity, ctx.now + self._grace_ms())
+            ctx.set_timer(self.grace_over, identity, ctx.now + max(self._grace_ms(), _ARRIVAL_MS))
         self._look_after(ctx)
         self._say_queue(ctx, before)
 
@@ -125,7 +128,7 @@ class QueuePart(SpeakingPart):
         for method in (self.grace_over, self.has_spoken, self.keeps_it_down):
             ctx.clear_timer(method, identity)
 
-    @handle
+    @handle(forward=False)
     def lower_all(self, body: HandsLower, ctx: Context) -> None:
         """Lower all hands; a host, a moderator or a backend may."""
         ctx.sender.require(Role.MODERATOR)
@@ -142,7 +145,7 @@ class QueuePart(SpeakingPart):
 
     # -- order ------------------------------------------------------------------------------------------
 
-    @handle
+    @handle(forward=False)
     def move(self, body: HandMove, ctx: Context) -> None:
         """Put a hand at another place; a host, a moderator or a backend may."""
         ctx.sender.require(Role.MODERATOR)
@@ -165,7 +168,7 @@ class QueuePart(SpeakingPart):
         line = [each for each in self.state.waiting() if each != identity]
         return others.index(line[position - 1]) if position <= len(line) else len(others)
 
-    @handle
+    @handle(forward=False)
     def switch(self, body: HandsOpen, ctx: Context) -> None:
         """Open or close the queue; a host, a moderator or a backend may."""
         ctx.sender.require(Role.MODERATOR)
@@ -177,7 +180,7 @@ class QueuePart(SpeakingPart):
             ctx.publish("hands_open", {"open": is_open, "seq": self.hall.seq})
         self._say_queue(ctx, self.state.waiting())
 
-    @handle
+    @handle(forward=False)
     def ask(self, body: HandsAsk, ctx: Context) -> dict[str, Any]:
         """Give a page of the queue to a host, a moderator or a backend."""
         ctx.sender.require(Role.MODERATOR)

@@ -15,7 +15,7 @@ from relay_bot.plugin import Context, Participant, handle, timer
 class SpeakingPart(HandsBase):
     """Lowers the hands of those who speak."""
 
-    @handle
+    @handle(forward=False)
     def report(self, body: Speaking, ctx: Context) -> None:
         """Take a client's word on whether its own user speaks."""
         if not ctx.sender.inferred:

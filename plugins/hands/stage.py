@@ -33,7 +33,7 @@ class StagePart(QueuePart):
 
     # -- onto it ------------------------------------------------------------------------------------------
 
-    @handle
+    @handle(forward=False)
     def promote_guest(self, body: GuestPromote, ctx: Context) -> None:
         """Put someone on the stage without asking; a host, a moderator or a backend may."""
         ctx.sender.require(Role.MODERATOR)
@@ -130,7 +130,7 @@ class StagePart(QueuePart):
 
     # -- off it ----------------------------------------------------------------------------------------------
 
-    @handle
+    @handle(forward=False)
     def demote_guest(self, body: GuestDemote, ctx: Context) -> None:
         """Leave the stage oneself; a host, a moderator or a backend may take another off it."""
         identity = body.participant_id or ctx.sender.identity
@@ -146,7 +146,7 @@ class StagePart(QueuePart):
         ctx.sender.require(Role.MODERATOR)
         self._take_off(identity, "demoted", ctx)
 
-    @handle
+    @handle(forward=False)
     def remove_guest(self, body: GuestRemove, ctx: Context) -> None:
         """Take a guest out of the hall; a host, a moderator or a backend may."""
         ctx.sender.require(Role.MODERATOR)

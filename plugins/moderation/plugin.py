@@ -59,7 +59,7 @@ class ModerationPlugin(Plugin[Sanctions, ModerationSettings]):
 
     # -- who asks -----------------------------------------------------------------------------------
 
-    @handle
+    @handle(forward=False)
     def moderate(self, body: Moderate, ctx: Context) -> None:
         """Sanction a participant, or lift a sanction; a moderator, a host or a backend may."""
         ctx.sender.require(Role.MODERATOR)

@@ -8,6 +8,7 @@ import msgspec
 
 Kind = Literal["choice", "quiz", "rating", "ranking", "text"]
 Results = Literal["live", "after_vote", "on_close", "hosts", "held"]
+UserOptions = Literal["no", "approval", "free"]
 RoleName = Literal["viewer", "speaker", "moderator", "host"]
 
 WHOLE: Final = 1000
@@ -78,7 +79,7 @@ class Rules(msgspec.Struct, frozen=True, omit_defaults=True):
     audience: frozenset[str] | None = None
     """Whom the poll was sent to; `None` for everybody."""
     duration_ms: int | None = None
-    user_options: Literal["no", "approval", "free"] = "no"
+    user_options: UserOptions = "no"
     rerun_of: str | None = None
     round: int = 1
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from plugins.polls.asked import Kind, Results, RoleName
+from plugins.polls.asked import Kind, Results, RoleName, UserOptions
 from relay_bot.plugin import Body, Request
 
 PollId = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"\A[^\x00-\x1f\x7f-\x9f]+\Z")]
@@ -74,6 +74,7 @@ class PollFields(msgspec.Struct, frozen=True):
     scale: ScaleFields | None = None
     max_length: Annotated[int, msgspec.Meta(ge=1, le=1000)] | None = None
     series: SeriesFields | None = None
+    user_options: UserOptions = "no"
 
 
 class OpenPoll(PollFields, Body, type="poll"):
@@ -93,6 +94,21 @@ class Vote(Body, type="poll_response"):
     rating: int | None = None
     ranking: Choices | None = None
     text: str | None = None
+
+
+class SuggestOption(Body, type="poll_option"):
+    """Suggest an option of one's own."""
+
+    poll_id: PollId
+    text: OptionText
+
+
+class DecideOption(Body, type="poll_option_decide"):
+    """Take or refuse a suggested option."""
+
+    poll_id: PollId
+    text: OptionText
+    approved: bool
 
 
 class ClosePoll(Body, type="poll_close"):
@@ -191,6 +207,14 @@ class RerunRequest(Request, frozen=True):
     poll_id: PollId
     new_poll_id: PollId | None = None
     duration_seconds: Duration | None = None
+
+
+class DecideRequest(Request, frozen=True):
+    """Take or refuse a suggested option."""
+
+    poll_id: PollId
+    text: OptionText
+    approved: bool
 
 
 class OneSeries(Request, frozen=True):

@@ -39,6 +39,8 @@ def define(poll_id: str, asked: PollFields, settings: PollsSettings, audience: t
     question = clean(asked.question)
     if not question:
         raise malformed("question", "the question has no visible characters")
+    if asked.user_options != "no" and asked.kind != "choice":
+        raise malformed("user_options", "options of the voters are for polls of kind choice")
     scale = _scale(asked) if asked.kind == "rating" else None
     options = _options(asked, settings, scale)
     least, most = _bounds(asked, len(options))
@@ -54,6 +56,7 @@ def define(poll_id: str, asked: PollFields, settings: PollsSettings, audience: t
         max_length=(asked.max_length or _TEXT_LENGTH) if asked.kind == "text" else 0,
         series=None if asked.series is None else Series(asked.series.series_id, asked.series.index),
         audience=None if audience is None else frozenset(audience),
+        user_options=asked.user_options,
         duration_ms=None if asked.duration_seconds is None else max(1, round(asked.duration_seconds * 1000)),
     )
     return Question(poll_id, question, options, least, most, rules)

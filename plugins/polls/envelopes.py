@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from plugins.polls.bodies import (
     ClosePoll,
+    DecideOption,
     DiscardPoll,
     ExtendPoll,
     NextPoll,
@@ -19,7 +20,7 @@ from plugins.polls.bodies import (
     StartPoll,
 )
 from plugins.polls.define import malformed
-from plugins.polls.life import Life
+from plugins.polls.suggesting import Suggesting
 from plugins.polls.voting import in_payload
 from relay_bot.plugin import Context, Refuse, Role, handle
 
@@ -31,7 +32,7 @@ def milliseconds(seconds: float | None) -> int | None:
     return None if seconds is None else max(1, round(seconds * 1000))
 
 
-class Envelopes(Life):
+class Envelopes(Suggesting):
     """The steps of a poll's life as messages."""
 
     def _as_host(self, kind: str, ctx: Context, step: Callable[[], T]) -> T:
@@ -50,39 +51,39 @@ class Envelopes(Life):
         poll = self._as_host("poll", ctx, lambda: self.make(body, ctx))
         return None if body.poll_id else {"poll_id": poll.poll_id}
 
-    @handle
+    @handle(forward=False)
     def start_poll(self, body: StartPoll, ctx: Context) -> None:
         """Open a draft or a scheduled poll now."""
         lasts = milliseconds(body.duration_seconds)
         self._as_host("poll_open", ctx, lambda: self.start(self.find(body.poll_id), lasts, ctx))
 
-    @handle
+    @handle(forward=False)
     def end_poll(self, body: ClosePoll, ctx: Context) -> None:
         """Close a poll before its time."""
         self._as_host("poll_close", ctx, lambda: self.close(self.find_running(body.poll_id), "closed", ctx))
 
-    @handle
+    @handle(forward=False)
     def move_end(self, body: ExtendPoll, ctx: Context) -> None:
         """Move a poll's end."""
         self._as_host("poll_extend", ctx, lambda: self.extend(self.find_running(body.poll_id), body.seconds, ctx))
 
-    @handle
+    @handle(forward=False)
     def hold_poll(self, body: PausePoll, ctx: Context) -> None:
         """Take no votes, and stop the clock."""
         self._as_host("poll_pause", ctx, lambda: self.pause(self.find_running(body.poll_id), ctx))
 
-    @handle
+    @handle(forward=False)
     def go_on(self, body: ResumePoll, ctx: Context) -> None:
         """Take votes again after a pause."""
         self._as_host("poll_resume", ctx, lambda: self.resume(self.find_running(body.poll_id), ctx))
 
-    @handle
+    @handle(forward=False)
     def open_again(self, body: ReopenPoll, ctx: Context) -> None:
         """Take votes again after the closing."""
         lasts = milliseconds(body.duration_seconds)
         self._as_host("poll_reopen", ctx, lambda: self.reopen(self.find(body.poll_id), lasts, ctx))
 
-    @handle
+    @handle(forward=False)
     def show_all(self, body: PublishPoll, ctx: Context) -> None:
         """Let everybody see the results: of a poll, or of all closed ones of a series."""
 
@@ -96,18 +97,27 @@ class Envelopes(Life):
 
         self._as_host("poll_publish", ctx, step)
 
-    @handle
+    @handle(forward=False)
     def throw_away(self, body: DiscardPoll, ctx: Context) -> None:
         """Put a poll out of sight for good."""
         self._as_host("poll_discard", ctx, lambda: self.discard(self.find(body.poll_id), ctx))
 
-    @handle
+    @handle(forward=False)
+    def decide_suggestion(self, body: DecideOption, ctx: Context) -> None:
+        """Take or refuse a suggested option."""
+
+        def step() -> None:
+            self.decide(self.find_running(body.poll_id), body.text, approved=body.approved, ctx=ctx)
+
+        self._as_host("poll_option_decide", ctx, step)
+
+    @handle(forward=False)
     def next_one(self, body: NextPoll, ctx: Context) -> dict[str, Any]:
         """Close what is open of a series and open what comes next."""
         poll = self._as_host("poll_next", ctx, lambda: self.next_in_series(body.series_id, ctx))
         return {"poll_id": poll.poll_id}
 
-    @handle
+    @handle(forward=False)
     def ask_again(self, body: RerunPoll, ctx: Context) -> dict[str, Any] | None:
         """Ask an ended poll again, as a new round."""
         lasts = milliseconds(body.duration_seconds)

@@ -82,6 +82,28 @@ class VoteWithdrawn(Event, frozen=True):
     voter: str
 
 
+class OptionSuggested(Event, frozen=True):
+    """A participant (`by`: the identity, or an anonymous poll's hash of it) suggested an option."""
+
+    poll_id: str
+    text: str
+    by: str
+
+
+class OptionAdded(Event, frozen=True):
+    """A suggested option was taken: it is the last one now."""
+
+    poll_id: str
+    text: str
+
+
+class OptionRefused(Event, frozen=True):
+    """A suggested option was refused."""
+
+    poll_id: str
+    text: str
+
+
 class PollExtended(Event, frozen=True):
     """An open poll's end was moved; of a paused one, the time that will be left (`remaining_ms`)."""
 

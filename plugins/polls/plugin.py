@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from plugins.polls import leaderboard, views
 from plugins.polls.commands import Commands
 from plugins.polls.envelopes import Envelopes
@@ -11,11 +13,10 @@ from plugins.polls.kinds import KINDS
 from plugins.polls.routes import Routes
 from plugins.polls.state import Poll
 from plugins.polls.visibility import is_addressed, is_host, is_public
-from plugins.polls.voting import Voting
 from relay_bot.plugin import Participant
 
 
-class PollsPlugin(Voting, Envelopes, Commands, Routes):
+class PollsPlugin(Envelopes, Commands, Routes):
     """Polls of one hall."""
 
     def hall_state(self, participant: Participant) -> dict[str, Any]:
@@ -41,6 +42,8 @@ class PollsPlugin(Voting, Envelopes, Commands, Routes):
         # `results` is the mode in `poll`; here, as ever, the results themselves, for those who may see them.
         mode = said.pop("results")
         said["visibility"] = mode
+        if poll.suggested and is_host(participant.role):
+            said["suggested"] = msgspec.to_builtins(views.suggestions(poll))
         results = self.results_for(poll, participant)
         if results is not None:
             said["results"] = results

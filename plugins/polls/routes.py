@@ -11,6 +11,7 @@ from plugins.polls.asked import WHOLE
 from plugins.polls.bodies import (
     AllPolls,
     CreatePoll,
+    DecideRequest,
     ExportAllRequest,
     ExportRequest,
     ExtendRequest,
@@ -23,8 +24,8 @@ from plugins.polls.envelopes import milliseconds
 from plugins.polls.export import Exported, VoteList, VoteView, download
 from plugins.polls.kinds.quiz import points
 from plugins.polls.leaderboard import Standing
-from plugins.polls.life import Life
 from plugins.polls.state import Poll
+from plugins.polls.suggesting import Suggesting
 from plugins.polls.views import PollList, PollView
 from relay_bot.plugin import Context, Download, Refuse, route
 
@@ -37,7 +38,7 @@ class SeriesView(msgspec.Struct, frozen=True):
     leaderboard: list[Standing]
 
 
-class Routes(Life):
+class Routes(Suggesting):
     """What backends call. They see everything that is kept."""
 
     @route("POST", "/polls")
@@ -111,6 +112,13 @@ class Routes(Life):
         self.discard(poll, ctx)
         return self._view(poll, ctx)
 
+    @route("POST", "/polls/{poll_id}/options")
+    def decide_option(self, request: DecideRequest, ctx: Context) -> PollView:
+        """Take or refuse a suggested option."""
+        poll = self.find_running(request.poll_id)
+        self.decide(poll, request.text, approved=request.approved, ctx=ctx)
+        return self._view(poll, ctx)
+
     @route("POST", "/polls/{poll_id}/rerun")
     def rerun_poll(self, request: RerunRequest, ctx: Context) -> PollView:
         """Ask an ended poll again, as a new round."""
@@ -173,6 +181,8 @@ class Routes(Life):
             shown["leaderboard"] = msgspec.to_builtins(self.board(poll, host=True)[0])
         if whole and poll.rules.kind == "text":
             shown["answers"] = msgspec.to_builtins(views.answers(poll, tally))
+        if poll.suggested:
+            shown["suggested"] = msgspec.to_builtins(views.suggestions(poll))
         return msgspec.convert(shown, PollView)
 
     def _exported(self, poll: Poll, ctx: Context) -> Exported:

@@ -17,6 +17,7 @@ from plugins.polls.asked import Question
 from plugins.polls.tally import Ballot
 
 _NONCE: Final = 16
+_MOST_OPTIONS: Final = 100
 _decoder = msgspec.json.Decoder(Ballot)
 
 
@@ -39,7 +40,8 @@ def unseal(key: bytes, voter: str, sealed: bytes) -> Ballot:
 
 def _size(asked: Question) -> int:
     """Give the bytes that the longest ballot takes as JSON: a character has at most 4, a quote two."""
-    return 16 + 4 * len(asked.options) + 4 * asked.rules.max_length
+    options = len(asked.options) if asked.rules.user_options == "no" else _MOST_OPTIONS
+    return 16 + 4 * options + 4 * asked.rules.max_length
 
 
 def _crossed(key: bytes, nonce: bytes, voter: str, data: bytes) -> bytes:

@@ -17,6 +17,8 @@ class PollsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_polls: _Count = 500
     """Polls of a hall session, drafts and discarded ones among them."""
     max_options: Annotated[int, msgspec.Meta(ge=2, le=100)] = 100
+    options_per_participant: _Count = 1
+    """Options that one participant may suggest for a poll that takes suggestions."""
     max_ranked_options: Annotated[int, msgspec.Meta(ge=2, le=30)] = 20
     votes_of_leavers: Literal["keep", "drop"] = "keep"
     """`drop` takes the vote of someone who leaves out of the polls that are still open."""

@@ -8,6 +8,9 @@ import msgspec
 
 from plugins.polls.asked import WHOLE, Question, Rules
 from plugins.polls.events import (
+    OptionAdded,
+    OptionRefused,
+    OptionSuggested,
     PollClosed,
     PollDiscarded,
     PollExtended,
@@ -55,6 +58,10 @@ class Poll(Question):
     names: dict[str, str] = {}
     weights: dict[str, int] = {}
     sealed: dict[str, bytes] = {}
+    suggested: dict[str, str] = {}
+    """Options that wait for approval, each with who suggested it."""
+    suggestions: dict[str, int] = {}
+    """How many options someone has suggested."""
 
     @property
     def status(self) -> Status:
@@ -167,6 +174,8 @@ class Polls(State):
             poll.tally = event.tally
             poll.sealed = {}
             poll.inferred = set()
+            poll.suggested = dict.fromkeys(poll.suggested, "")
+            poll.suggestions = {}
 
     def on_poll_reopened(self, event: PollReopened) -> None:
         """Take votes again."""
@@ -239,6 +248,27 @@ class Polls(State):
             self._uncount(poll, voter, choices)
             poll.took.pop(voter, None)
             poll.names.pop(voter, None)
+
+    # -- options of the voters ------------------------------------------------------------------------
+
+    def on_option_suggested(self, event: OptionSuggested) -> None:
+        """Remember a suggestion until it is decided."""
+        poll = self.polls[event.poll_id]
+        poll.suggested[event.text] = event.by
+        poll.suggestions[event.by] = poll.suggestions.get(event.by, 0) + 1
+
+    def on_option_added(self, event: OptionAdded) -> None:
+        """Let a suggested option be voted for."""
+        poll = self.polls[event.poll_id]
+        poll.suggested.pop(event.text, None)
+        poll.options.append(event.text)
+        poll.tally.counts.append(0)
+        if poll.rules.weights is not None:
+            poll.tally.weighted.append(0)
+
+    def on_option_refused(self, event: OptionRefused) -> None:
+        """Forget a suggestion."""
+        self.polls[event.poll_id].suggested.pop(event.text, None)
 
     # -- reading ------------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ _ROOM: Final = 14_000
 """Bytes that a payload may have: an envelope has at most 15,000."""
 MAX_ANNOUNCEMENT: Final = 10_000
 """Bytes of question, options and rules: then a late joiner gets them together with the results."""
-_CUT: Final = ("answers", "leaderboard", "words", "irv")
+_CUT: Final = ("suggested", "answers", "leaderboard", "words", "irv")
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -29,6 +29,13 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     text: str
     participant_id: str | None = None
     count: int = 1
+
+
+class Suggestion(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An option that waits for approval; `participant_id` is missing in an anonymous poll."""
+
+    text: str
+    participant_id: str | None = None
 
 
 class PollView(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -80,6 +87,8 @@ class PollView(msgspec.Struct, frozen=True, omit_defaults=True):
     rerun_of: str | None = None
     round: int | None = None
     restricted: bool | None = None
+    user_options: str | None = None
+    suggested: list[Suggestion] | None = None
 
 
 class PollList(msgspec.Struct, frozen=True):
@@ -116,6 +125,8 @@ def announcement(poll: Poll, seq: int) -> dict[str, Any]:
         said["remaining_seconds"] = poll.remaining_ms / 1000
     if rules.eligible is not None:
         said["restricted"] = True
+    if rules.user_options != "no":
+        said["user_options"] = rules.user_options
     if rules.series is not None:
         said["series"] = msgspec.to_builtins(rules.series)
     if rules.rerun_of is not None:
@@ -171,6 +182,12 @@ def answers(poll: Poll, tally: Tally, newest: int | None = None) -> list[Answer]
     if newest is not None:
         texts = texts[-newest:]
     return [Answer(text, identity) for identity, text in texts]
+
+
+def suggestions(poll: Poll) -> list[Suggestion]:
+    """List the options that wait for approval."""
+    anonymous = poll.rules.anonymous
+    return [Suggestion(text, None if anonymous else by) for text, by in poll.suggested.items()]
 
 
 def fitted(said: dict[str, Any]) -> dict[str, Any]:

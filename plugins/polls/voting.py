@@ -17,7 +17,7 @@ from relay_bot.plugin import Context, Participant, Refuse, Role, handle
 class Voting(Speaking):
     """Votes, once for each participant."""
 
-    @handle
+    @handle(forward=False)
     def vote(self, body: Vote, ctx: Context) -> None:
         """Take a participant's vote; another one of theirs takes its place, where the poll allows it."""
         if ctx.sender.role is Role.BACKEND:
@@ -26,10 +26,10 @@ class Voting(Speaking):
         try:
             poll = self._votable(body.poll_id, ctx)
             ballot = KINDS[poll.rules.kind].read(poll, body)
+            if ballot.text:
+                self.check_words(ballot.text)
         except Refuse as refusal:
             raise in_payload(refusal) from None
-        if poll.rules.kind == "text":
-            self._check_words(ballot)
         changed = self._take_sealed(poll, ballot, ctx) if poll.rules.anonymous else self._take(poll, ballot, ctx)
         if changed:
             self.say_results(poll, ctx)
@@ -62,9 +62,10 @@ class Voting(Speaking):
         person = self.hall.roster.get(ctx.sender.identity)
         return (person.role if person else Role.VIEWER).label
 
-    def _check_words(self, ballot: Ballot) -> None:
-        if self.settings.blocked_words and not words(ballot.text).isdisjoint(self._blocked):
-            raise Refuse("blocked", "the answer has a word that is not allowed here", field="payload.text")
+    def check_words(self, text: str) -> None:
+        """Refuse what the settings don't allow."""
+        if self.settings.blocked_words and not words(text).isdisjoint(self._blocked):
+            raise Refuse("blocked", "there is a word in it that is not allowed here", field="text")
 
     @property
     def _blocked(self) -> frozenset[str]:

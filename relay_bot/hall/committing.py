@@ -116,7 +116,7 @@ class Committer:
         self._under_way = None
         following, self._next = self._next, None
         if error is None:
-            self._release(turn, snapshots)
+            self._release(turn, snapshots, following[0].waiting_ids() if following else Counter())
             if following is not None:
                 self._send(*following)
         else:
@@ -152,9 +152,9 @@ class Committer:
                 metrics.ANSWER_SECONDS.observe(now - message.stamp)
         groups.flush()
 
-    def _release(self, turn: Turn, snapshots: Snapshots) -> None:
+    def _release(self, turn: Turn, snapshots: Snapshots, following: Counter[str]) -> None:
         groups = AckGroups()
-        groups.expect(self._waiting_ids())
+        groups.expect(self._waiting_ids() + following)
         self._answer(turn, groups)
         self._outbox.put(groups.packets)
         for sent in turn.outgoing:

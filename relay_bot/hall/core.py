@@ -93,6 +93,11 @@ class CoreState(State):
         late = sorted((at, name) for name, at in self.timers.items() if at <= now)
         return [_three(name) for _, name in late]
 
+    def owes(self, plugin: str, key: str, seq: int) -> bool:
+        """Tell whether this very effect is owed: not settled, and not replaced by a newer one."""
+        owed = self.owed.get(_name(plugin, key))
+        return owed is not None and owed.seq == seq
+
     def debts(self) -> list[tuple[str, str, Owed]]:
         """List what is owed: (plugin, key, effect)."""
         return [(*name.split("\n", 1), owed) for name, owed in self.owed.items()]  # type: ignore[misc]

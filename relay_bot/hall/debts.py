@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from typing import Final
 
 import msgspec
 import structlog
@@ -14,8 +15,12 @@ from relay_bot.hall.pauses import pause
 from relay_bot.hall.services import EffectFailed, Services
 from relay_bot.hall.turn import Debt
 from relay_bot.observe import metrics
+from relay_bot.plugin import RemoveParticipant
 
 log = structlog.get_logger("effects")
+
+_FAREWELL_SECONDS: Final = 0.25
+"""What someone is told of their removal goes first: a packet still under way to them is lost with them."""
 
 
 class DebtSettled(msgspec.Struct, frozen=True):
@@ -47,7 +52,11 @@ class Debtor:
 
     def owe(self, debts: list[Debt]) -> None:
         """Say what is owed now (all of it): only what is durable may be named here."""
+        before = self._debts
         self._debts = {(plugin, key): owed for plugin, key, owed in debts if owed.seq not in self._reported}
+        for name, owed in self._debts.items():
+            if isinstance(owed.effect, RemoveParticipant) and before.get(name) is not owed:
+                self._failures[name] = (0, time.monotonic() + _FAREWELL_SECONDS)
         self._failures = {key: value for key, value in self._failures.items() if key in self._debts}
         self._reported &= {owed.seq for _, _, owed in debts}
         self._wake.set()

@@ -17,7 +17,7 @@ from relay_bot.hall.greeting import hall_state
 from relay_bot.hall.message import ACKED, Answered, BackendMessage, Message, RouteCall, refused
 from relay_bot.hall.services import Services
 from relay_bot.hall.session import Session
-from relay_bot.hall.turn import THE_BACKEND, Halted, Turn, TurnContext
+from relay_bot.hall.turn import THE_BACKEND, Halted, Outgoing, Turn, TurnContext, outgoing
 from relay_bot.observe import metrics
 from relay_bot.plugin import HallView, Handler, Participant, Plugin, Role, Sender
 from relay_bot.wire.body import decode_body
@@ -27,6 +27,8 @@ from relay_bot.wire.refusal import Refuse
 log = structlog.get_logger("hall")
 
 _SLOW_SECONDS: Final = 0.1
+_PUBLISHED: Final = frozenset({"reaction", "chat", "hand_raise"})
+"""Interactions whose answer is published without a `result`; a `poll` has one only where it was given an id here."""
 INTERNAL: Final = Refuse("internal", "something went wrong here; it has been logged")
 
 
@@ -150,9 +152,10 @@ class Decider:
         )
         before = len(turn.outgoing)
         try:
+            forward = self._forwarded(item, now)  # first: what is too large to be sent on is not decided either
             answer = self._dispatch(message, now)
-            if not any(sent.kind == item.kind for sent in turn.outgoing[before:]):
-                self._forward(item, now)
+            if forward is not None and not any(sent.kind == item.kind for sent in turn.outgoing[before:]):
+                turn.outgoing.append(forward)
         except Refuse as refusal:
             answer = refused(refusal)
         except Halted:
@@ -162,11 +165,13 @@ class Decider:
             answer = Answered(result=_sent(item, answer.result, now))
         turn.answer(message, msgspec.structs.replace(answer, digest=item.digest), now)
 
-    def _forward(self, item: BackendMessage, now: int) -> None:
-        if item.audience is None or item.audience:
-            context = TurnContext(self.turn, "", THE_BACKEND, now)
-            payload = msgspec.json.decode(item.payload)
-            context.publish(item.kind, payload, to=item.audience, sender_id=item.sender_id)
+    def _forwarded(self, item: BackendMessage, now: int) -> Outgoing | None:
+        """Make the envelope that goes to the participants; `None` for orders to a plugin, and for nobody in `to`."""
+        found = self._handlers.get(item.kind)
+        if item.audience == () or (found is not None and not found[1].forward):
+            return None
+        payload = msgspec.json.decode(item.payload)
+        return outgoing(item.kind, payload, item.audience, item.sender_id, now)
 
     def route_call(self, item: RouteCall) -> None:
         """Decide a request on a plugin's route."""
@@ -223,7 +228,9 @@ class Decider:
                 self._call(name, partial(getattr(plugin, method), key, context))
 
     def debt_settled(self, note: DebtSettled) -> None:
-        """Write off an effect, and tell the plugin that owed it."""
+        """Write off an effect, and tell the plugin that owed it; once, though it may be done and noted twice."""
+        if not self.session.core.owes(note.plugin, note.key, note.owed.seq):
+            return
         now = now_ms()
         self._record(core.EffectSettled(note.plugin, note.key, note.owed.seq, note.error), now)
         plugin = self.session.plugins.get(note.plugin)
@@ -287,6 +294,6 @@ def _sent(item: BackendMessage, result: Any, now: int) -> dict[str, Any]:
         "recipient_count": None if item.audience is None else len(item.audience),
         "timestamp": iso(now),
     }
-    if result is not None:
+    if result is not None and item.kind not in _PUBLISHED:
         sent["result"] = result
     return sent

@@ -309,7 +309,8 @@ class Hall:
             return
         done: asyncio.Future[JournalError | None] = asyncio.get_running_loop().create_future()
         batch = Batch(self._session.info, settle(done))
-        if self._decider is not None:
+        if self._decider is not None and self._ending is not None:
+            # An end in order has committed every turn; a hall that was cancelled may know what its journal does not.
             batch.snapshots = self._session.take_snapshots()
         with contextlib.suppress(Unavailable, TimeoutError):
             self._services.journal.submit(batch)
@@ -375,6 +376,7 @@ class Hall:
                     self._take_degraded(item)
                     continue
                 if self._ending is not None:
+                    self._mailbox.give_back(items[index:])
                     break
                 try:
                     self._take(decider, item)
@@ -605,7 +607,8 @@ class Hall:
         """Tell those who have become active how things stand: data sent to them earlier can be lost."""
         if not self._to_greet or self.status != "live":
             return
-        people = [person for identity in self._to_greet if (person := self._people.get(identity)) is not None]
+        here = [person for identity in self._to_greet if (person := self._people.get(identity)) is not None]
+        people = [person for person in here if self.refuses_join(person.identity) is None]
         self._greeted |= self._to_greet.keys()
         self._to_greet.clear()
         decider.greet(people)

@@ -81,6 +81,11 @@ class Mailbox:
         self._lossy -= sum(type(item) is Frame and not item.reliable for item in taken)
         return taken
 
+    def give_back(self, items: Sequence[Any]) -> None:
+        """Put items that were taken back to where they were."""
+        self._items.extendleft(reversed(items))
+        self._lossy += sum(type(item) is Frame and not item.reliable for item in items)
+
     def wake(self) -> None:
         """Wake whoever waits: something other than an arrival has happened."""
         self._wake.set()

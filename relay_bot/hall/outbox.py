@@ -17,6 +17,7 @@ from relay_bot.wire.clock import now_ms
 from relay_bot.wire.envelope import MAX_ENVELOPE_BYTES, TOPIC, encode_envelope
 
 log = structlog.get_logger("outbox")
+_encoder = msgspec.json.Encoder()
 
 _MAX_PACKETS: Final = 10_000
 _MAX_SNAPSHOTS: Final = 2_000
@@ -47,7 +48,7 @@ class AckGroups:
         self.packets: list[Packet] = []
         self._at_ms = now_ms()
         self._shared: dict[str, str] = {}
-        self._room = 0
+        self._alone: set[str] = set()
         self._waiting: Counter[str] = Counter()
 
     def expect(self, waiting: Counter[str]) -> None:
@@ -56,29 +57,46 @@ class AckGroups:
 
     def ack(self, identity: str, message_id: str, result: Any) -> None:
         """Answer one message with success."""
-        alone = result is not None or len(message_id) < _SHARED_ID_CHARS
-        if alone or message_id in self._shared or message_id in self._waiting:
-            payload: dict[str, Any] = {"ids": [message_id]}
-            if result is not None:
-                payload["result"] = result
-            self._add("ack", payload, (identity,))
+        first = message_id not in self._shared and message_id not in self._alone
+        if first and result is None and len(message_id) >= _SHARED_ID_CHARS and message_id not in self._waiting:
+            self._shared[message_id] = identity
             return
-        size = len(message_id.encode()) * 2 + 3  # twice: quotes and backslashes are escaped
-        if self._room + size > _ACK_ROOM:
-            self.flush()
-        self._shared[message_id] = identity
-        self._room += size
+        self._single_out(message_id)
+        payload: dict[str, Any] = {"ids": [message_id]}
+        if result is not None:
+            payload["result"] = result
+        self._add("ack", payload, (identity,))
 
     def error(self, identity: str, payload: dict[str, Any]) -> None:
         """Answer one message with a refusal."""
+        if payload.get("id"):
+            self._single_out(payload["id"])
         self._add("error", payload, (identity,))
 
+    def _single_out(self, message_id: str) -> None:
+        """Let no answer with this id share a packet: not one that was to do so, and none that is yet to come."""
+        self._alone.add(message_id)
+        identity = self._shared.pop(message_id, None)
+        if identity is not None:
+            self._add("ack", {"ids": [message_id]}, (identity,))
+
     def flush(self) -> None:
-        """Close the packet under way."""
-        if self._shared:
-            self._add("ack", {"ids": list(self._shared)}, tuple(dict.fromkeys(self._shared.values())))
-            self._shared = {}
-            self._room = 0
+        """Make the shared packets; only now is it known which ids there are."""
+        part: dict[str, str] = {}
+        room = _ACK_ROOM
+        for message_id, identity in self._shared.items():
+            size = len(_encoder.encode(message_id)) + 1  # with its escapes, and a comma
+            if size > room:
+                self._share(part)
+                part, room = {}, _ACK_ROOM
+            part[message_id] = identity
+            room -= size
+        self._share(part)
+        self._shared = {}
+
+    def _share(self, part: dict[str, str]) -> None:
+        if part:
+            self._add("ack", {"ids": list(part)}, tuple(dict.fromkeys(part.values())))
 
     def _add(self, kind: str, payload: dict[str, Any], to: tuple[str, ...]) -> None:
         data = encode_envelope(kind, payload, at_ms=self._at_ms)

@@ -43,7 +43,7 @@ def role_of(presence: Presence, configured: RoleSettings, *, own_words: bool = F
     if not named and presence.metadata.startswith("{"):
         try:
             named = _metadata.decode(presence.metadata).role
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             named = ""
     return _ROLES.get(named, Role.VIEWER)
 
@@ -116,7 +116,9 @@ class HallRoster:
             return found
         wanted = name.removeprefix("@").casefold()
         matches = [
-            person for person in self._people.values() if wanted in (person.identity.casefold(), person.name.casefold())
+            person
+            for person in self._people.values()
+            if wanted and wanted in (person.identity.casefold(), person.name.casefold())
         ]
         if not matches:
             raise Refuse("not_found", f"nobody here is called {name!r}")

@@ -28,6 +28,10 @@ class Event(msgspec.Struct, frozen=True):
 
     def __init_subclass__(cls, **config: Any) -> None:
         super().__init_subclass__(**config)
+        for name in ("kind", "subject", "personal"):
+            hint = cls.__annotations__.get(name, "")
+            if name in cls.__annotations__ and "ClassVar" not in str(hint):
+                raise TypeError(f"{cls.__name__}.{name}: this name is taken; call the field something else")
         cls.kind = _WORD_START.sub("_", cls.__name__).lower()
 
 

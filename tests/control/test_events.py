@@ -118,6 +118,43 @@ async def test_nothing_is_missed_or_told_twice_between_replay_and_live(
     await laying
 
 
+async def test_what_replay_and_feed_both_have_is_told_once(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = endpoint.journal.read_events
+    reads = 0
+
+    async def read_events(number: int, after: int, limit: int) -> Any:
+        nonlocal reads
+        reads += 1
+        if reads == 2:  # the one after following has begun
+            await lay(endpoint, "b")
+        return await read(number, after, limit)
+
+    await lay(endpoint, "a")
+    monkeypatch.setattr(endpoint.journal, "read_events", read_events)
+    async with follow(endpoint, "?since=0") as reader:
+        assert [each.id for each in await reader.take(3)] == [None, "1", "2"]
+        await lay(endpoint, "c")
+        assert [each.id for each in await reader.take(1)] == ["3"]
+
+
+async def test_what_comes_between_replay_and_feed_is_told(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = endpoint.journal.read_events
+    reads = 0
+
+    async def read_events(number: int, after: int, limit: int) -> Any:
+        nonlocal reads
+        reads += 1
+        rows = await read(number, after, limit)
+        if reads == 1:  # it has read to the end, and does not follow yet
+            await lay(endpoint, "b")
+        return rows
+
+    await lay(endpoint, "a")
+    monkeypatch.setattr(endpoint.journal, "read_events", read_events)
+    async with follow(endpoint, "?since=0") as reader:
+        assert [each.id for each in await reader.take(3)] == [None, "1", "2"]
+
+
 async def test_only_after_the_commit(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     async with follow(endpoint) as reader:
         await reader.next()
@@ -291,6 +328,24 @@ async def test_a_file_that_breaks_off_is_no_whole_one(endpoint: Endpoint, monkey
     monkeypatch.setattr(endpoint.journal, "read_events", read_events)
     with pytest.raises(aiohttp.ClientError):
         await endpoint.call("GET", f"{endpoint.hall}/export")
+
+
+async def test_an_export_that_the_endpoints_end_cuts_off(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events_api, "_ROWS_A_PIECE", 1)
+    read = endpoint.journal.read_events
+    stopping: list[asyncio.Task[None]] = []
+
+    async def read_events(number: int, after: int, limit: int) -> Any:
+        if after == 1:
+            stopping.append(asyncio.create_task(endpoint.stop()))
+            await asyncio.sleep(0.05)
+        return await read(number, after, limit)
+
+    await lay(endpoint, *"abc")
+    monkeypatch.setattr(endpoint.journal, "read_events", read_events)
+    with pytest.raises(aiohttp.ClientError):
+        await endpoint.call("GET", f"{endpoint.hall}/export")
+    await stopping[0]
 
 
 async def test_a_reader_that_takes_nothing_is_cut(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,14 +38,16 @@ async def test_also_when_both_come_at_once(endpoint: Endpoint) -> None:
 async def test_also_after_a_restart(endpoint: Endpoint) -> None:
     interaction = await endpoint.interact("note", {"text": "a"}, key="k")
     posted = await endpoint.call("POST", f"{endpoint.hall}/notes", {"text": "b"}, key="k")
-    token = await endpoint.call("POST", f"{endpoint.hall}/join", JOIN, key="k")
+    room = await endpoint.call("POST", "/v1/rooms", {"name": "r"}, key="k")
+    endpoint.rooms.open.clear()
 
     await endpoint.restart()
 
     assert (await endpoint.interact("note", {"text": "a"}, key="k")).body == interaction.body
     assert (await endpoint.call("POST", f"{endpoint.hall}/notes", {"text": "b"}, key="k")).body == posted.body
-    assert (await endpoint.call("POST", f"{endpoint.hall}/join", JOIN, key="k")).body == token.body
+    assert (await endpoint.call("POST", "/v1/rooms", {"name": "r"}, key="k")).body == room.body
     assert await notes(endpoint) == ["a", "b"]
+    assert endpoint.rooms.open == {}
 
 
 async def test_another_body_under_the_same_key(endpoint: Endpoint) -> None:

@@ -1,15 +1,16 @@
 """The stage on a real server: who is promoted can really be heard, and who is not can't publish."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.server.voices import hears, speaking
 from tests.support.bot import Bot, StartBot, eventually
-from tests.support.clients import Join, Participant, RefusedError
+from tests.support.clients import Join, Participant, Participants, RefusedError
 from tests.support.faulty_proxy import FaultyProxy
-from tests.support.livekit_server import LiveKit
+from tests.support.livekit_server import LiveKit, start_server
 
 pytestmark = pytest.mark.server
 
@@ -144,7 +145,38 @@ async def test_a_failing_server_api_is_not_believed_and_the_promotion_comes(
         await bot.stop()
 
 
-@pytest.mark.xfail(reason="app.py does not serve ShowApi yet: take this line out where it does", strict=True)
+async def test_the_stage_is_applied_again_after_livekit_was_killed(tmp_path: Path, start_bot: StartBot) -> None:
+    server = start_server(tmp_path / "livekit")
+    livekit = LiveKit(server)
+    present = Participants(livekit.access)
+    try:
+        bot = await start_bot(livekit=livekit)
+        hall = await bot.open_hall()
+        ann, listener = [await present.join(hall, identity, grants=VIEWER) for identity in ("ann", "listener")]
+        await bot.live(hall, present=2)
+        answer = await bot.call("POST", f"/v1/halls/{hall}/stage/promote", {"participant_id": "ann"})
+        assert answer.status == 200, answer
+        await ann.wait_for("guest_promoted")
+        await asyncio.to_thread(server.restart)
+
+        async def may_publish() -> bool:
+            listed = await asyncio.to_thread(server.call, "ListParticipants", {"room": hall})
+            return any(
+                one["identity"] == "ann" and one["permission"].get("can_publish")
+                for one in listed.get("participants", [])
+            )
+
+        await eventually(may_publish, "ann's right given again", limit=45, pause=0.2)
+        await bot.live(hall, present=2)
+        assert [one["participant_id"] for one in (await _stage(bot, hall))["on_stage"]] == ["ann"]
+        assert not listener.all_of("guest_demoted")
+        await present.leave()
+        await bot.stop()
+    finally:
+        await present.leave()
+        server.stop()
+
+
 async def test_the_same_through_the_shows_api(bot: Bot, join: Join, livekit: LiveKit) -> None:
     hall = await bot.open_hall()
     join_host = {"roomName": hall, "participantName": "host-456", "role": "host"}

@@ -1,5 +1,6 @@
 """The queue: raise, lower, order, grace, and what is told to whom."""
 
+import asyncio
 from pathlib import Path
 
 from relay_bot.testing import HallKit
@@ -68,8 +69,7 @@ async def test_only_hosts_and_moderators_lower_others(tmp_path: Path) -> None:
 async def test_a_backend_raises_and_lowers_for_the_participant_it_names(tmp_path: Path) -> None:
     async with hall(tmp_path) as kit:
         ann = await kit.join("ann", name="Ann")
-        sent = await kit.backend("hand_raise", {"raised": True}, sender_id="ann")
-        assert sent["result"] == {"raised": True, "position": 1}
+        await kit.backend("hand_raise", {"raised": True}, sender_id="ann")
         assert await ann.wait("hand_raise") == {"raised": True}  # the published interaction still reaches everybody
         assert await queue(kit) == ["ann"]
         await kit.backend("hand_raise", {"raised": False}, sender_id="ann")
@@ -84,6 +84,17 @@ async def test_a_backends_raiser_who_never_comes_loses_the_place(tmp_path: Path,
         assert (await kit.call("hands", "list_hands"))["queue"][0]["away"] is True
         await clock.advance(kit, 61)
         assert await queue(kit) == []
+
+
+async def test_one_who_raises_a_hand_before_they_are_known_of_keeps_it(tmp_path: Path, clock: Clock) -> None:
+    async with hall(tmp_path, grace_seconds=0) as kit:
+        ann = await kit.join("ann", known=False)
+        asking = asyncio.create_task(ann.ask("hand_raise", {"raised": True}))
+        await asyncio.sleep(0.05)
+        kit.announce("ann")
+        await asking
+        await clock.advance(kit, 30)
+        assert [hand.get("away") for hand in (await kit.call("hands", "list_hands"))["queue"]] == [None]
 
 
 async def test_an_inferred_sender_lowers_no_certain_hand(tmp_path: Path) -> None:

@@ -252,6 +252,20 @@ async def test_a_guest_who_drops_gets_the_right_again_on_return(tmp_path: Path, 
         assert viewer.last("guest_demoted")["reason"] == "gone"
 
 
+async def test_a_guest_who_left_while_the_bot_was_away_is_found_gone(tmp_path: Path, clock: Clock) -> None:
+    async with hall(tmp_path, grace_seconds=60) as kit:
+        viewer = await kit.join("vic")
+        (ann,) = await put_on_stage(kit, "ann")
+        kit.room.sinks.clear()  # the bot does not hear of it
+        ann.leave()
+        await kit.restart()
+        await kit.settle()
+        assert await on_stage(kit) == ["ann"]
+        await clock.advance(kit, 61)
+        assert await on_stage(kit) == []
+        assert (await viewer.wait("guest_demoted"))["reason"] == "gone"
+
+
 async def test_a_former_guest_has_no_right_from_an_old_token(tmp_path: Path) -> None:
     async with hall(tmp_path) as kit:
         (ann,) = await put_on_stage(kit, "ann")

@@ -1,5 +1,6 @@
 """Moderation: who may sanction whom, how it is enforced, how long it lasts, and who is told."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from relay_bot.plugin import RemoveParticipant, SetPermissions, iso
+from relay_bot.plugin import Effect, RemoveParticipant, SetPermissions, iso
 from relay_bot.testing import Guest, HallKit, Refused
 from relay_bot.wire.clock import now_ms
 
@@ -98,13 +99,13 @@ async def test_a_mute_ends_by_itself_also_over_a_restart(tmp_path: Path) -> None
 async def test_a_mute_without_an_end_takes_the_place_of_one_with_an_end(tmp_path: Path) -> None:
     async with hall(tmp_path) as kit:
         await kit.join("ann")
-        await kit.call("moderation", "decide", action="mute", participant_id="ann", duration_seconds=0.1)
+        await kit.call("moderation", "decide", action="mute", participant_id="ann", duration_seconds=0.2)
         await kit.call("moderation", "decide", action="mute", participant_id="ann")
+        assert kit.hall.session is not None
+        assert not kit.hall.session.core.timers
         deadline = now_ms() + 250
         await kit.until(lambda: now_ms() > deadline)
         assert await sanctions(kit) == [("mute", "ann")]
-        assert kit.hall.session is not None
-        assert not kit.hall.session.core.timers
 
 
 async def test_a_mute_holds_when_the_muted_one_joins_again(tmp_path: Path) -> None:
@@ -169,6 +170,34 @@ async def test_a_mute_right_after_an_unmute_still_knows_what_to_give_back(tmp_pa
         kit.room.failing = False
         if restart:
             await kit.restart()
+        await done(kit)
+        assert not may_send(ann)
+        assert SetPermissions("ann", can_publish_data=True) not in kit.room.effects
+        await kit.call("moderation", "decide", action="unmute", participant_id="ann")
+        await done(kit)
+        assert may_send(ann)
+
+
+async def test_a_mute_while_an_unmute_is_under_way_still_knows_what_to_give_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with hall(tmp_path) as kit:
+        ann = await kit.join("ann")
+        await kit.call("moderation", "decide", action="mute", participant_id="ann")
+        await done(kit)
+        rooms = kit._services.rooms  # pyright: ignore[reportPrivateUsage]
+        perform, begun, go_on = rooms.perform, asyncio.Event(), asyncio.Event()
+
+        async def slow(hall: str, effect: Effect) -> str | None:
+            begun.set()
+            await go_on.wait()
+            return await perform(hall, effect)
+
+        monkeypatch.setattr(rooms, "perform", slow)
+        await kit.call("moderation", "decide", action="unmute", participant_id="ann")
+        await begun.wait()
+        await kit.call("moderation", "decide", action="mute", participant_id="ann")
+        go_on.set()
         await done(kit)
         assert not may_send(ann)
         await kit.call("moderation", "decide", action="unmute", participant_id="ann")
@@ -338,9 +367,10 @@ async def test_nobody_sanctions_their_own_role_or_a_higher_one(
 async def test_nobody_sanctions_themselves_or_the_bot(tmp_path: Path, action: str) -> None:
     async with hall(tmp_path) as kit:
         host = await kit.join("host", role="host")
-        for identity in ("host", "relay-bot"):
+        for identity, why in (("host", "nobody moderates themselves"), ("relay-bot", "the bot can't be moderated")):
             asked = {"action": action, "participant_id": identity}
-            assert (await refusal(host.ask("moderation", asked))).code == "forbidden"
+            refused = await refusal(host.ask("moderation", asked))
+            assert (refused.code, refused.payload["message"]) == ("forbidden", why)
         asked = {"action": action, "participant_id": "relay-bot"}
         assert (await refusal(kit.backend("moderation", asked))).code == "forbidden"
 
@@ -350,7 +380,7 @@ async def test_a_backend_sanctions_anybody(tmp_path: Path, action: str) -> None:
     async with hall(tmp_path) as kit:
         await kit.join("host", role="host")
         bob = await kit.join("bob")
-        await kit.backend("moderation", {"action": action, "participant_id": "host"})
+        await kit.backend("moderation", {"action": action, "participant_id": "host"}, sender_id="host")
         await done(kit)
         assert len(kit.room.effects) == 1
         assert not bob.all("moderation")
@@ -407,7 +437,7 @@ async def test_an_inferred_sender_moderates_nobody(tmp_path: Path) -> None:
         {"until": "tomorrow"},
         {"until": "2020-01-01T00:00:00Z"},
         {"until": "9999-01-01T00:00:00Z"},
-        {"until": "2100-01-01T00:00:00Z", "duration_seconds": 5},
+        {"until": iso(now_ms() + 3_600_000), "duration_seconds": 5},
         {"participant_id": ""},
         {"action": "kick", "duration_seconds": 5},
     ],

@@ -74,6 +74,8 @@ async def test_no_key_no_voter_and_no_choice_is_left_in_the_files(
     with closing(sqlite3.connect(tmp_path / "relay.db")) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     assert _attack(tmp_path) == {}
+    state = session.plugins["polls"].state.polls["p"]
+    assert (state.sealed, state.ballots, state.inferred) == ({}, {}, set())
     data = _files(tmp_path)
     for told in (key, key.hex().encode(), base64.b64encode(key)):
         assert told not in data
@@ -148,9 +150,10 @@ async def test_votes_are_recognised_without_names(kit: HallKit, host: Guest) -> 
     await anna.ask("poll_response", {"poll_id": "p", "option": 0})
     await anna.ask("poll_response", {"poll_id": "p", "option": 0})
     await kit.restart()
+    (poll,) = (await anna.ask("sync", {}))["polls"]
+    assert (poll["my_vote"], poll["results"]["counts"]) == ([0], [1, 0, 0])
     with pytest.raises(Refused, match="already_voted"):
         await anna.ask("poll_response", {"poll_id": "p", "option": 1})
-    assert (await anna.ask("sync", {}))["polls"][0]["my_vote"] == [0]
     assert (await kit.call("polls", "get_poll", poll_id="p"))["counts"] == [1, 0, 0]
 
 

@@ -95,6 +95,28 @@ async def test_after_its_time_no_vote_counts(kit: HallKit, host: Guest, ann: Gue
     assert (await ann.wait("poll_closed"))["total_voters"] == 0
 
 
+async def test_a_vote_that_comes_before_the_timer_but_after_the_time(kit: HallKit, host: Guest, ann: Guest) -> None:
+    await host.ask("poll", POLL | {"duration_seconds": 0.05})
+    time.sleep(0.1)  # noqa: ASYNC251  (the loop is busy, so that the vote is taken up before the timer)
+    ann.send("poll_response", {"poll_id": "p", "option": 0}, "late")
+    await ann.wait("poll_closed")
+    assert ann.last("error")["code"] == "poll_closed"
+    assert (await _shown(kit))["total_voters"] == 0
+
+
+@pytest.mark.parametrize("end", ["poll_close", "poll_discard"])
+async def test_what_has_ended_leaves_no_timer(kit: HallKit, host: Guest, ann: Guest, end: str) -> None:
+    await host.ask("poll", POLL | {"duration_seconds": 60, "results": "after_vote"})
+    await host.ask("poll", POLL | {"poll_id": "later", "opens_at": _in(60)})
+    await ann.ask("poll_response", {"poll_id": "p", "option": 0})
+    session = kit.hall.session
+    assert session is not None
+    assert len(session.core.timers) == 3
+    await host.ask(end, {"poll_id": "p"})
+    await host.ask("poll_discard", {"poll_id": "later"})
+    assert session.core.timers == {}
+
+
 async def test_extend_and_shorten(kit: HallKit, host: Guest, ann: Guest) -> None:
     await host.ask("poll", POLL | {"duration_seconds": 60})
     before = parse_iso(ann.last("poll")["closes_at"])

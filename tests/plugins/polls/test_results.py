@@ -20,6 +20,8 @@ from relay_bot.testing import Guest, HallKit
     [
         ([1, 1, 1], [34, 33, 33]),
         ([2, 1], [67, 33]),
+        ([1, 2], [33, 67]),
+        ([1, 1, 4], [17, 17, 66]),
         ([0, 0], [0, 0]),
         ([], []),
         ([5], [100]),
@@ -83,12 +85,12 @@ def test_tennessee() -> None:
         ({(0,): 3, (1, 0): 3, (2,): 1, (2, 1): 1}, 1, [], [[3, 3, 2], [3, 4, None]]),
         # 1 and 2 are equal last: no earlier round tells them apart, so the one listed last goes.
         ({(0,): 2, (1, 2): 1, (2, 1): 1}, None, [0, 1], [[2, 1, 1], [2, 2, None]]),
-        # 3 goes, then 1 and 2 are equal with 3: in the round before, 2 had fewer.
+        # 3 goes, then 1 and 2 are equal with 3: in the round before, 1 had fewer.
         (
-            {(0,): 4, (1,): 3, (2,): 2, (3, 2): 1},
+            {(0,): 4, (1,): 2, (2,): 3, (3, 1): 1},
             0,
             [],
-            [[4, 3, 2, 1], [4, 3, 3, None], [4, 3, None, None]],
+            [[4, 2, 3, 1], [4, 3, 3, None], [4, None, 3, None]],
         ),
     ],
 )

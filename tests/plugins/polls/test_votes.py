@@ -68,6 +68,22 @@ async def test_a_certain_vote_takes_an_inferred_ones_place(kit: HallKit, host: G
     assert (shown["counts"], shown["total_voters"], shown["inferred_voters"]) == ([0, 1], 1, 0)
 
 
+@pytest.mark.parametrize("anonymous", [False, True])
+async def test_an_inferred_vote_takes_no_certain_ones_place(
+    kit: HallKit, host: Guest, ann: Guest, anonymous: bool
+) -> None:
+    await host.ask("poll", POLL | {"anonymous": anonymous})
+    assert await _vote(ann, 0) == ""
+    ann.leave()
+    forger = await kit.join("ann", known=False)
+    forger.send("poll_response", {"poll_id": "p", "option": 1}, "forged", certain=False)
+    await asyncio.sleep(0.05)
+    kit.announce("ann")
+    assert (await forger.wait("error"))["code"] == "already_voted"
+    shown = await _shown(kit)
+    assert (shown["counts"], shown["inferred_voters"]) == ([1, 0], 0)
+
+
 async def test_options_by_text(kit: HallKit, host: Guest, ann: Guest, ben: Guest) -> None:
     await host.ask("poll", POLL)
     assert await _vote(ann, "right") == ""

@@ -1,0 +1,82 @@
+"""Options of the voters: suggested by them, taken at once or by a host."""
+
+from __future__ import annotations
+
+import msgspec
+
+from plugins.polls import views
+from plugins.polls.bodies import SuggestOption
+from plugins.polls.define import malformed
+from plugins.polls.events import OptionAdded, OptionRefused, OptionSuggested
+from plugins.polls.life import Life
+from plugins.polls.sealing import voter_of
+from plugins.polls.state import Poll
+from plugins.polls.texts import clean
+from plugins.polls.voting import Voting, in_payload
+from relay_bot.plugin import Context, Refuse, Role, handle
+
+
+class Suggesting(Voting, Life):
+    """Polls whose `user_options` are `approval` or `free`."""
+
+    @handle(forward=False)
+    def suggest(self, body: SuggestOption, ctx: Context) -> None:
+        """Suggest an option; whoever may vote may."""
+        if ctx.sender.role is Role.BACKEND:
+            ctx.publish("poll_option", {}, to=())  # not for everybody to see: it may be refused
+        if ctx.sender.inferred:
+            raise Refuse("sender_unknown", "the sender can't be told yet; send again with the same id")
+        try:
+            poll = self._votable(body.poll_id, ctx)
+            text = self._new_option(poll, body.text)
+        except Refuse as refusal:
+            raise in_payload(refusal) from None
+        by = ctx.sender.identity
+        if poll.rules.anonymous:
+            by = voter_of(self.key(poll, ctx), by)
+        most = self.settings.options_per_participant
+        if poll.suggestions.get(by, 0) >= most:
+            raise Refuse("forbidden", f"you have suggested {most} already, which is the limit")
+        ctx.record(OptionSuggested(poll.poll_id, text, by))
+        if poll.rules.user_options == "free":
+            self._add(poll, text, ctx)
+        else:
+            self._say_suggested(poll, ctx)
+
+    def _new_option(self, poll: Poll, text: str) -> str:
+        if poll.rules.user_options == "no":
+            raise Refuse("forbidden", "this poll takes no options of the voters")
+        cleaned = clean(text)
+        if not cleaned:
+            raise malformed("text", "the text has no visible characters")
+        self.check_words(cleaned)
+        known = [*poll.options, *poll.suggested]
+        if cleaned.casefold() in (option.casefold() for option in known):
+            raise malformed("text", "there is such an option already")
+        size = len(msgspec.json.encode([views.announcement(poll, 0), list(poll.suggested), cleaned]))
+        if len(known) >= self.settings.max_options or size > views.MAX_ANNOUNCEMENT:
+            raise Refuse("too_large", "this poll has as many options as it can have", field="text")
+        return cleaned
+
+    def decide(self, poll: Poll, text: str, *, approved: bool, ctx: Context) -> None:
+        """Take or refuse a suggested option."""
+        text = clean(text)
+        if text not in poll.suggested:
+            raise Refuse("not_found", "no such option waits for approval", field="text")
+        if approved:
+            self._add(poll, text, ctx)
+        else:
+            ctx.record(OptionRefused(poll.poll_id, text))
+        self._say_suggested(poll, ctx)
+
+    def _add(self, poll: Poll, text: str, ctx: Context) -> None:
+        ctx.record(OptionAdded(poll.poll_id, text))
+        if poll.poll_id in self._tallies:
+            self._tallies[poll.poll_id].counts.append(0)
+        self.say_poll(poll, ctx)
+        self.say_results(poll, ctx)
+
+    def _say_suggested(self, poll: Poll, ctx: Context) -> None:
+        told = msgspec.to_builtins(views.suggestions(poll))
+        said = views.fitted({"poll_id": poll.poll_id, "seq": self.hall.seq, "suggested": told})
+        ctx.publish("poll_options", said, to=Role.HOST)

@@ -1,0 +1,177 @@
+"""Invariant 3: a plugin that raises or hangs costs its own message, or its own hall a restart; never another hall."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Generator
+from pathlib import Path
+
+import pytest
+
+from relay_bot.hall.watchdog import HandlerHung, Watchdog
+from relay_bot.testing import Guest, HallKit, Refused
+from tests.support.halls import acks, errors, open_hall, open_journal
+
+
+@pytest.fixture
+async def halls(tmp_path: Path) -> AsyncGenerator[tuple[HallKit, HallKit]]:
+    """Two halls of one process, which share the journal."""
+    async with (
+        open_journal(tmp_path) as journal,
+        open_hall(tmp_path, "trouble", "tally", journal=journal) as one,
+        open_hall(tmp_path, "trouble", "tally", journal=journal) as other,
+    ):
+        yield one, other
+
+
+async def fails(guest: Guest, how: str, code: str, *, record_first: bool = False) -> None:
+    with pytest.raises(Refused) as refusal:
+        await guest.ask("fail", {"how": how, "record_first": record_first}, f"{how}-{record_first}")
+    assert refusal.value.code == code
+
+
+async def restarted(kit: HallKit, epoch: int) -> None:
+    await kit.until(lambda: kit.hall.session is not None and kit.hall.session.info.epoch > epoch)
+
+
+def epoch(kit: HallKit) -> int:
+    assert kit.hall.session is not None
+    return kit.hall.session.info.epoch
+
+
+async def tried(kit: HallKit) -> bytes:
+    await kit.settle()
+    return kit.fingerprints()["trouble"]
+
+
+async def test_a_handler_that_raises_costs_its_own_message(halls: tuple[HallKit, HallKit]) -> None:
+    one, _ = halls
+    ann = await one.join("ann")
+    before = epoch(one)
+    await fails(ann, "raise", "internal")
+    await ann.ask("vote", {})
+    assert epoch(one) == before
+
+
+@pytest.mark.parametrize(("how", "code"), [("raise", "internal"), ("refuse", "internal"), ("apply", "internal")])
+async def test_one_that_fails_after_recording_costs_its_hall_a_restart(
+    halls: tuple[HallKit, HallKit], how: str, code: str
+) -> None:
+    one, other = halls
+    ann, bob = await one.join("ann"), await other.join("bob")
+    await ann.ask("vote", {})
+    before = epoch(one), epoch(other)
+    await fails(ann, how, code, record_first=True)
+    await restarted(one, before[0])
+    assert await tried(one) == b'{"tried":[]}', "nothing is kept of what failed"
+    assert ann.all("tried") == [], "nor said"
+    assert one.fingerprints() == await one.replayed()
+    await ann.ask("vote", {"option": "again"})
+    await bob.ask("vote", {})
+    assert epoch(other) == before[1]
+
+
+async def test_what_was_decided_before_the_failure_is_kept(halls: tuple[HallKit, HallKit]) -> None:
+    one, _ = halls
+    ann, bob, carol = [await one.join(identity) for identity in ("ann", "bob", "carol")]
+    ann.send("vote", {}, "v1")
+    bob.send("fail", {"how": "raise", "record_first": True}, "f1")
+    carol.send("vote", {}, "v2")
+    await one.until(lambda: bool(acks(ann, "v1") and errors(bob, "f1") and (acks(carol, "v2") or errors(carol, "v2"))))
+    await one.settle()
+    assert errors(bob, "f1") == ["internal"]
+    votes = (await one.call("tally", "all_votes"))["votes"]
+    assert ("ann" in votes, "carol" in votes) == (True, bool(acks(carol, "v2")))
+    assert errors(carol, "v2") in ([], ["busy"])
+
+
+async def test_what_failed_may_be_sent_again_with_its_id(halls: tuple[HallKit, HallKit]) -> None:
+    one, _ = halls
+    ann = await one.join("ann")
+    await fails(ann, "raise", "internal", record_first=True)
+    await one.settle()
+    assert await ann.ask("fail", {"how": "not at all"}, "raise-True") is None
+
+
+async def test_requests_of_a_backend_are_answered_too(halls: tuple[HallKit, HallKit]) -> None:
+    one, other = halls
+    before = epoch(one)
+    for record_first in (False, True):
+        with pytest.raises(Refused, match="internal"):
+            await one.backend("fail", {"how": "raise", "record_first": record_first})
+    await restarted(one, before)
+    assert (await one.backend("fail", {"how": "not at all"}))["sent"] is True
+    assert (await other.backend("fail", {"how": "not at all"}))["sent"] is True
+
+
+async def test_a_handler_that_fails_again_and_again_does_not_stop_its_hall(halls: tuple[HallKit, HallKit]) -> None:
+    one, _ = halls
+    ann = await one.join("ann")
+    for number in range(5):
+        with pytest.raises(Refused, match=r"internal|busy"):  # it waits when they come thick and fast
+            await ann.ask("fail", {"how": "raise", "record_first": True}, f"m{number}")
+        await ann.until_taken("vote", {"option": str(number)})
+    assert (await one.call("tally", "all_votes"))["recorded"] == 5
+
+
+# -- hanging ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def watchdog() -> Generator[Watchdog]:
+    made = Watchdog(limit_seconds=0.2)
+    made.start()
+    yield made
+    made.stop()
+
+
+def guarded_by(kit: HallKit, watchdog: Watchdog) -> None:
+    """Have the process's watchdog look after a hall, as the app does."""
+    decider = kit.hall._decider
+    assert decider is not None
+    kit._services = kit.hall._services = decider._services = type(kit._services)(
+        **{name: getattr(kit._services, name) for name in kit._services.__struct_fields__ if name != "watchdog"},
+        watchdog=watchdog,
+    )
+
+
+@pytest.mark.parametrize("how", ["hang", "hang_deaf"])
+@pytest.mark.parametrize("record_first", [False, True])
+async def test_a_handler_that_hangs_is_interrupted(
+    halls: tuple[HallKit, HallKit], watchdog: Watchdog, how: str, record_first: bool
+) -> None:
+    one, other = halls
+    ann, bob = await one.join("ann"), await other.join("bob")
+    guarded_by(one, watchdog)
+    started = time.monotonic()
+    await fails(ann, how, "internal", record_first=record_first)
+    await bob.ask("vote", {})
+    await one.settle()
+    await ann.ask("vote", {})
+    assert time.monotonic() - started < 3
+    assert await tried(one) == b'{"tried":[]}'
+
+
+def test_a_call_in_time_is_left_alone(watchdog: Watchdog) -> None:
+    for _ in range(4):
+        watchdog.enter()
+        time.sleep(0.1)
+        assert watchdog.leave() >= 0.1
+    time.sleep(0.4)  # nothing is being called: the loop may be busy with something else
+
+
+def test_a_hanging_call_is_broken_into_once(watchdog: Watchdog) -> None:
+    watchdog.enter()
+    with pytest.raises(HandlerHung):
+        time.sleep(5)
+    time.sleep(0.4)
+    assert watchdog.leave() == 0.0
+
+
+async def test_without_a_watchdog_nothing_is_watched() -> None:
+    idle = Watchdog(limit_seconds=0.01)
+    idle.enter()
+    await asyncio.sleep(0.05)
+    assert idle.leave() >= 0.05
+    idle.stop()
