@@ -3,14 +3,20 @@
 #          -v relay-data:/var/lib/relay-bot relay-bot
 # Secrets come from the environment alone; nothing secret is in the image.
 
+FROM golang:1.26-bookworm AS link
+WORKDIR /src
+COPY native/relay-link ./
+RUN CGO_ENABLED=0 go build -trimpath -ldflags="-s -w" -o /relay-link .
+
 FROM python:3.13-slim-bookworm AS build
 WORKDIR /src
 COPY constraints.txt ./
 RUN pip install --no-cache-dir -c constraints.txt build hatchling
-COPY pyproject.toml README.md LICENSE config.yaml ./
+COPY pyproject.toml hatch_build.py README.md LICENSE config.yaml ./
 COPY relay_bot ./relay_bot
 COPY plugins ./plugins
-RUN python -m build --wheel --no-isolation --outdir /wheels
+COPY --from=link /relay-link /relay-link
+RUN RELAY_WHEEL_LINK=/relay-link python -m build --wheel --no-isolation --outdir /wheels
 
 FROM python:3.13-slim-bookworm
 # A number that no user of the host has, so that a volume's files are nobody else's.

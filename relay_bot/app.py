@@ -31,7 +31,8 @@ from relay_bot.hall.plugins import load_plugins
 from relay_bot.hall.services import Services
 from relay_bot.hall.watchdog import Watchdog
 from relay_bot.journal.writer import Journal
-from relay_bot.link.python_sdk import PythonSdkLink
+from relay_bot.link import LinkError
+from relay_bot.link.choose import choose
 from relay_bot.livekit.rooms import LivekitRooms
 from relay_bot.livekit.webhooks import Webhooks
 from relay_bot.observe import logs
@@ -87,7 +88,10 @@ class App:
         self._stages.append(("journal", journal.stop, 10.0))
         rooms = LivekitRooms(settings.livekit, settings.bot)
         self._stages.append(("rooms", rooms.close, 2.0))
-        link = PythonSdkLink()
+        try:
+            link = choose(settings.link.kind)
+        except LinkError as error:
+            raise SettingsError(str(error)) from None
         self._stages.append(("link", link.close, 2.0))
         self._services = Services(settings, journal, link, rooms, plugins, watchdog)
         halls = self._halls = Halls(self._services)

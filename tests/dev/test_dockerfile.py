@@ -50,13 +50,15 @@ def test_what_is_copied_exists_and_is_let_through(source: str) -> None:
     name = source.removeprefix("./")
     assert (ROOT / name).exists()
     let_through = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line[:1] == "!"]
-    assert any(fnmatch(name, pattern) for pattern in let_through), f"{name} is kept out by .dockerignore"
+    let = any(fnmatch(name, pattern) or name.startswith(f"{pattern}/") for pattern in let_through)
+    assert let, f"{name} is kept out by .dockerignore"
 
 
 def test_the_wheel_gets_all_that_it_is_made_of() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
     needed = {*wheel["packages"], *wheel["force-include"], project["project"]["readme"], "pyproject.toml"}
+    needed |= {hook["path"] for hook in wheel["hooks"].values()}
     assert needed <= set(_copied())
 
 
@@ -64,7 +66,14 @@ def test_nothing_is_installed_without_its_pin() -> None:
     installs = [text for text in _texts("RUN") if "pip install" in text]
     assert len(installs) == 2
     assert all("-c " in text and "constraints.txt" in text for text in installs)
-    assert all(re.search(r":\d+\.\d+-slim", image) for image in _texts("FROM"))
+    assert all(re.search(r":\d+\.\d+-(slim-)?bookworm", image) for image in _texts("FROM"))
+
+
+def test_the_native_link_is_in_the_wheel_that_it_installs() -> None:
+    [build] = [text for text in _texts("RUN") if "go build" in text]
+    program = build.split(" -o ")[1].split()[0]
+    assert f"--from=link {program} {program}" in _texts("COPY")
+    assert any(f"RELAY_WHEEL_LINK={program} python -m build" in text for text in _texts("RUN"))
 
 
 def test_it_does_not_run_as_root() -> None:

@@ -12,7 +12,7 @@ from contextlib import suppress
 import pytest
 
 from tests.server.polls import a_vote, my_vote, open_poll, poll_of, synced, votes_are
-from tests.support.bot import Bot, eventually
+from tests.support.bot import LINK, Bot, eventually
 from tests.support.clients import Join, Participant, RefusedError, new_id
 
 pytestmark = pytest.mark.server
@@ -34,6 +34,8 @@ async def _heard(person: Participant, message_id: str, code: str) -> bool:
 
 async def _until_nameless(attempt: Callable[[int], Awaitable[bool]]) -> int:
     """Attack as somebody new each time until a packet came without a sender; gives how many came with one."""
+    if LINK == "native":
+        pytest.skip("this link names every sender: nobody can be taken for another")
     for number in range(6):
         if await attempt(number):
             return number

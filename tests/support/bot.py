@@ -58,6 +58,10 @@ class StartBot(Protocol):
         ...
 
 
+LINK = os.environ.get("RELAY_TEST_LINK", "sdk")
+"""The link that the tests' bots stand on: `sdk`, or `native` to run the same tests on the other one."""
+
+
 class Bot:
     """`python -m relay_bot run` on a configuration, a database and a log file of its own.
 
@@ -110,6 +114,7 @@ class Bot:
             "control": {"host": LOOPBACK, "port": self.port},
             "storage": {"url": f"sqlite:///{self.database}"},
             "log": {"level": "info", "format": "json"},
+            "link": {"kind": LINK},  # said, because what `auto` is depends on what this machine has built
         }
         for section, values in more.items():
             made[section] = made.get(section, {}) | dict(values)

@@ -1,0 +1,8 @@
+"""The state of native/relay-link that this bot was made with.
+
+`python -m scripts.devstack.native_link --stamp` writes it, and a test holds it to the sources.
+"""
+
+from typing import Final
+
+SOURCE: Final = "3ce4b43310e9feae"
