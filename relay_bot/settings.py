@@ -119,7 +119,7 @@ class StorageSettings(_Section, frozen=True):
 class LinkSettings(_Section, frozen=True):
     """How the bot is in rooms."""
 
-    kind: Literal["auto", "native", "sdk"] = "auto"
+    kind: Literal["auto", "native", "sdk"] = "sdk"
     """`native` is LiveKit's Go SDK in a child process, `sdk` its Python SDK; `auto` is the first where it is here."""
 
 

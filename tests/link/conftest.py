@@ -12,6 +12,7 @@ from scripts.devstack.native_link import ensure_link
 from scripts.devstack.voice import Voice
 from tests.link.world import Hall, hall_on
 from tests.support import leaks
+from tests.support.bot import LINK
 from tests.support.livekit_server import LiveKit, LiveKitServer, start_server
 
 
@@ -39,14 +40,15 @@ def program() -> Path:
     return ensure_link(Voice())
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=[LINK])
 def kind(request: pytest.FixtureRequest) -> Kind:
+    """The link that the run is for: that of the Python SDK, or with `RELAY_TEST_LINK=native` the other."""
     return KINDS[request.param]
 
 
 @pytest.fixture
-async def link(kind: Kind, program: Path) -> AsyncGenerator[Link]:
-    link = kind.make(program)
+async def link(kind: Kind, request: pytest.FixtureRequest) -> AsyncGenerator[Link]:
+    link = kind.make(request.getfixturevalue("program") if kind.module is native else Path())
     yield link
     await link.close()
 

@@ -57,7 +57,7 @@ class Recorder:
     def frames(self) -> list[Frame]:
         return self.all_of(Frame)
 
-    async def until(self, condition: Callable[[], bool], limit: float = 10.0) -> None:
+    async def until(self, condition: Callable[[], bool], limit: float = 30.0) -> None:
         """Wait until something that arrives makes the condition true."""
         end = time.monotonic() + limit
         while not condition():
@@ -68,7 +68,7 @@ class Recorder:
                 kinds = [type(arrival).__name__ for arrival in self.arrivals[-30:]]
                 raise TimeoutError(f"not within {limit:g} s; the last arrivals: {kinds}") from None
 
-    async def first(self, kind: type[T], fits: Callable[[T], bool] = lambda arrival: True, limit: float = 10.0) -> T:
+    async def first(self, kind: type[T], fits: Callable[[T], bool] = lambda arrival: True, limit: float = 30.0) -> T:
         """Give the first arrival of this kind that fits, whether it is here or is to come."""
 
         def found() -> list[T]:
@@ -106,7 +106,7 @@ class Guest:
         options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
         return await self.room.local_participant.publish_track(track, options)
 
-    async def received(self, count: int, limit: float = 10.0) -> list[bytes]:
+    async def received(self, count: int, limit: float = 30.0) -> list[bytes]:
         """Wait until so many packets have come; gives their data."""
         await eventually(lambda: len(self.packets) >= count, limit)
         return [packet.data for packet in self.packets]
@@ -184,7 +184,7 @@ class Hall:
         found = await self.api.room.list_participants(ListParticipantsRequest(room=self.name))
         return {participant.identity for participant in found.participants}
 
-    async def until_present(self, *identities: str, limit: float = 10.0) -> None:
+    async def until_present(self, *identities: str, limit: float = 30.0) -> None:
         """Wait until just these are in the room, as the server sees it."""
         end = time.monotonic() + limit
         while (present := await self.identities()) != set(identities):
@@ -211,7 +211,7 @@ async def hall_on(server: Server, name: str, link: Link) -> AsyncGenerator[Hall]
         await client.aclose()  # pyright: ignore[reportUnknownMemberType] - untyped in livekit-api
 
 
-async def eventually(condition: Callable[[], bool], limit: float = 10.0) -> None:
+async def eventually(condition: Callable[[], bool], limit: float = 30.0) -> None:
     """Wait until something becomes true that nobody tells us of."""
     end = time.monotonic() + limit
     while not condition():
