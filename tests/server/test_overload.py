@@ -39,6 +39,11 @@ async def test_who_floods_is_told_to_wait_and_nobody_else_notices(start_bot: Sta
 
     _, took = await asyncio.gather(flood(), vote())
     assert max(took) < 2, f"ann's votes took {took}"
+
+    async def all_came() -> bool:
+        return await bot.metric("relay_messages_total", door="packet") >= len(ids) + 10
+
+    await eventually(all_came, "the whole flood at the bot")
     limited = await bot.metric("relay_refused_total", code="rate_limited")
     assert limited >= 300
     refusals = [item.payload for item in flooder.all_of("error")]
