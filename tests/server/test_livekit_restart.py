@@ -33,6 +33,11 @@ async def _restart(livekit: LiveKit) -> None:
     await asyncio.to_thread(livekit.server.restart)
 
 
+async def _participants(bot: Bot, hall: str) -> int | None:
+    found = await bot.hall(hall)
+    return None if found is None else found["participants"]
+
+
 async def _all_back(livekit: LiveKit, hall: str, bot: Bot, *identities: str) -> None:
     """Wait until LiveKit itself lists them and the bot in the room: what the bot says may be older."""
 
@@ -69,6 +74,24 @@ async def test_a_poll_goes_on_with_its_votes(own_livekit: LiveKit, join_own: Joi
     for one in (ann, bob, cid):
         closed = await one.wait_for("poll_closed")
         assert votes_are(closed.payload, [1, 2], voters=3)
+
+
+async def test_who_went_away_meanwhile_is_not_here_any_more(
+    own_livekit: LiveKit, join_own: Join, start_bot: StartBot
+) -> None:
+    bot = await start_bot(livekit=own_livekit)
+    hall = await bot.open_hall()
+    _, bob = await asyncio.gather(join_own(hall, "ann"), join_own(hall, "bob"))
+    await bot.live(hall, present=2)
+    await asyncio.to_thread(own_livekit.server.kill)
+    await bob.leave()
+    await asyncio.to_thread(own_livekit.server.start)
+    await _all_back(own_livekit, hall, bot, "ann")
+
+    async def only_ann() -> bool:
+        return await _participants(bot, hall) == 1
+
+    await eventually(only_ann, "the bot knows that bob is gone", limit=20)
 
 
 async def test_a_crash_of_the_bot_long_after_one_of_the_server_loses_nothing(
