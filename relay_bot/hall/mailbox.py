@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -93,9 +94,10 @@ class Mailbox:
     async def wait(self, seconds: float | None) -> None:
         """Wait for an arrival or a wake, at most so long."""
         if not self._items:
-            try:
-                async with asyncio.timeout(seconds):
-                    await self._wake.wait()
-            except TimeoutError:
-                pass
+            if seconds is None:  # the common case of a quiet hall, and the cheaper one
+                await self._wake.wait()
+            else:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(seconds):
+                        await self._wake.wait()
         self._wake.clear()

@@ -86,7 +86,7 @@ class SqliteStore:
         """
         try:
             with self._transaction():
-                results = [self._write(batch) for batch in group]
+                results = [self._write(batch, alone=len(group) == 1) for batch in group]
         except Unavailable as error:
             return [error] * len(group)
         self._log_holds_secrets |= any(batch.forgotten for batch in group)
@@ -100,24 +100,42 @@ class SqliteStore:
             busy, _, _ = self._execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             self._log_holds_secrets = bool(busy)
 
-    def _write(self, batch: Batch) -> JournalError | None:
+    def _write(self, batch: Batch, *, alone: bool) -> JournalError | None:
         row = self._execute("SELECT epoch, ended_at FROM sessions WHERE id = ?", (batch.session,)).fetchone()
         if row is None or row[0] != batch.epoch or row[1] is not None:
             return Fenced("another bot has taken this hall over")
+        try:
+            if alone:  # the transaction is its savepoint, which spares a quiet hall two statements
+                self._insert_all(batch)
+            else:
+                with self._savepoint():
+                    self._insert_all(batch)
+        except sqlite3.IntegrityError:
+            if alone:
+                self._execute("ROLLBACK")
+                self._execute("BEGIN IMMEDIATE")
+            return Fenced("another bot has written to this hall's sequence")
+        return None
+
+    def _insert_all(self, batch: Batch) -> None:
+        self._insert("events", 5, batch.events)
+        self._insert("answers", 4, batch.answers, "OR REPLACE")
+        self._insert("snapshots", 5, batch.snapshots, "OR REPLACE")
+        self._insert("secrets", 3, batch.secrets, "OR REPLACE")
+        for name in batch.forgotten:
+            self._execute("DELETE FROM secrets WHERE session = ? AND name = ?", (batch.session, name))
+
+    @contextmanager
+    def _savepoint(self) -> Generator[None]:
+        """Undo what is done inside if it fails, and leave the rest of the transaction as it is."""
         self._execute("SAVEPOINT batch")
         try:
-            self._insert("events", 5, batch.events)
-            self._insert("answers", 4, batch.answers, "OR REPLACE")
-            self._insert("snapshots", 5, batch.snapshots, "OR REPLACE")
-            self._insert("secrets", 3, batch.secrets, "OR REPLACE")
-            for name in batch.forgotten:
-                self._execute("DELETE FROM secrets WHERE session = ? AND name = ?", (batch.session, name))
+            yield
         except sqlite3.IntegrityError:
             self._execute("ROLLBACK TO batch")
-            return Fenced("another bot has written to this hall's sequence")
+            raise
         finally:
             self._execute("RELEASE batch")
-        return None
 
     def _insert(self, table: str, columns: int, rows: Sequence[tuple[Any, ...]], or_what: str = "") -> None:
         place = "(" + ",".join("?" * columns) + ")"
