@@ -57,6 +57,7 @@ __all__ = [
     "SetPermissions",
     "State",
     "Track",
+    "clean_text",
     "command",
     "handle",
     "iso",
@@ -525,6 +526,14 @@ def _first_annotation(place: str, function: Callable[..., Any]) -> Any:
     if len(names) != 3:
         raise TypeError(f"{place}: expected the parameters (self, …, ctx)")
     return get_type_hints(function).get(names[1])
+
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def clean_text(text: str) -> str:
+    """Take out control characters other than newline and tab, and the space around the text."""
+    return _CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n")).strip()
 
 
 _WORD = re.compile(r'\s*(?:"([^"]*)"|(\S+))')

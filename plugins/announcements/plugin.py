@@ -7,10 +7,22 @@ from typing import Annotated, Any
 
 import msgspec
 
-from plugins.announcements.bodies import Announce, Level, PostAnnouncement, cleaned
+from plugins.announcements.bodies import Announce, Level, PostAnnouncement
 from plugins.announcements.state import Announced, Announcements, Hidden
 from plugins.announcements.views import AnnouncementView, view
-from relay_bot.plugin import Arguments, Context, Participant, Plugin, Refuse, Role, command, handle, route, timer
+from relay_bot.plugin import (
+    Arguments,
+    Context,
+    Participant,
+    Plugin,
+    Refuse,
+    Role,
+    clean_text,
+    command,
+    handle,
+    route,
+    timer,
+)
 
 
 class AnnouncementsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -43,7 +55,7 @@ class AnnouncementsPlugin(Plugin[Announcements, AnnouncementsSettings]):
         return view(self._announce(request.text, request.level, to, ctx))
 
     def _announce(self, text: str, level: Level, to: tuple[str, ...] | None, ctx: Context) -> Announced:
-        text = cleaned(text)
+        text = clean_text(text)
         if not 1 <= len(text) <= self.settings.max_text:
             raise Refuse(
                 "malformed", f"an announcement has 1 to {self.settings.max_text} characters", field="payload.text"

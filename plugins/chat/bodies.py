@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -15,7 +14,6 @@ Mode = Literal["open", "hosts"]
 """Who may write: everybody, or all but viewers."""
 
 MAX_PAGE: Final = 200
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class Say(Body, type="chat"):
@@ -73,8 +71,3 @@ class OneMessage(Request, frozen=True):
     """A message, by the path."""
 
     message_id: MessageId
-
-
-def cleaned(text: str) -> str:
-    """Take out control characters other than newline and tab, and the space around the text."""
-    return _CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n")).strip()

@@ -18,7 +18,6 @@ from plugins.chat.bodies import (
     React,
     Say,
     SetMode,
-    cleaned,
 )
 from plugins.chat.state import Chats, Message, MessageDeleted, MessageSaid, ModeSet, Reacted
 from plugins.chat.views import Deleted, MessagePage, counts, csv_file, jsonl, page, passing, said, size, view
@@ -31,6 +30,7 @@ from relay_bot.plugin import (
     Refuse,
     Role,
     Sender,
+    clean_text,
     command,
     handle,
     route,
@@ -73,7 +73,7 @@ class ChatPlugin(Plugin[Chats, ChatSettings]):
         return None if message.message_id == ctx.message_id else {"message_id": message.message_id}
 
     def _message(self, body: Say, ctx: Context) -> Message:
-        text = cleaned(body.text)
+        text = clean_text(body.text)
         if not 1 <= len(text) <= self.settings.max_text:
             raise Refuse("malformed", f"a text has 1 to {self.settings.max_text} characters", field="payload.text")
         to = ctx.audience if body.to is None else tuple(dict.fromkeys((*body.to, *(ctx.audience or ()))))
@@ -122,7 +122,7 @@ class ChatPlugin(Plugin[Chats, ChatSettings]):
 
     def _display_name(self, body: Say, sender: Sender) -> str:
         """Give the token's name; a claimed one only where there is none, and nobody here is called so."""
-        claimed = cleaned(body.display_name or "")
+        claimed = clean_text(body.display_name or "")
         if sender.role is Role.BACKEND:
             return claimed or sender.name or sender.identity
         if sender.name or not claimed:
@@ -148,7 +148,7 @@ class ChatPlugin(Plugin[Chats, ChatSettings]):
         if not identity:
             raise Refuse("forbidden", "a reaction to a message needs a participant: name one in sender_id")
         message = self._visible(body.message_id, ctx.sender)
-        emoji = cleaned(body.emoji)
+        emoji = clean_text(body.emoji)
         if identity not in message.reactions.get(emoji, ()):
             self._check_reaction(message, emoji)
             ctx.record(Reacted(message.message_id, emoji, identity))
