@@ -205,7 +205,7 @@ async def _fill(link: _ListLink, hall: Hall, identities: Sequence[str]) -> None:
     for start in range(0, len(identities), _JOINS_AT_ONCE):
         some = identities[start : start + _JOINS_AT_ONCE]
         link.bring([Joined(_presence(identity), time.monotonic()) for identity in some])
-        while len(hall.roster) < start + len(some):  # noqa: ASYNC110
+        while len(hall.roster) < start + len(some):  # noqa: ASYNC110 (the same)
             await asyncio.sleep(0.01)
 
 

@@ -35,7 +35,7 @@ class Weights(msgspec.Struct, frozen=True):
     def of(self, identity: str, role: str) -> int:
         """Give the weight of someone's vote, in thousandths."""
         found = self.identities.get(identity)
-        return found if found is not None else self.roles.get(role, WHOLE)  # type: ignore[call-overload]
+        return found if found is not None else self.roles.get(role, WHOLE)  # type: ignore[call-overload]  (a role may be none of the known)
 
 
 class Quiz(msgspec.Struct, frozen=True):

@@ -282,7 +282,7 @@ def _key(call: Call) -> bytes | None:
 @functools.cache  # one type for each: OpenAPI names its schemas by them
 def _with_hall(request_type: type[Request]) -> type[Request]:
     """Give the request type with the path's `hall_id`, which the hall itself has no use for."""
-    return msgspec.defstruct(  # type: ignore[return-value]
+    return msgspec.defstruct(  # type: ignore[return-value]  (its base is a Request)
         f"{request_type.__name__}OfHall",
         [("hall_id", HallId)],
         bases=(request_type,),

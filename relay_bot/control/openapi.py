@@ -206,10 +206,10 @@ def _references(value: Any) -> set[str]:
     while waiting:
         part = waiting.pop()
         if isinstance(part, dict):
-            reference: Any = part.get("$ref")  # type: ignore[reportUnknownMemberType]
+            reference: Any = part.get("$ref")  # type: ignore[reportUnknownMemberType]  (JSON)
             if isinstance(reference, str):
                 found.add(reference.rpartition("/")[2])
-            waiting += part.values()  # type: ignore[reportUnknownArgumentType]
+            waiting += part.values()  # type: ignore[reportUnknownArgumentType]  (JSON)
         elif isinstance(part, list):
-            waiting += part  # type: ignore[reportUnknownArgumentType]
+            waiting += part  # type: ignore[reportUnknownArgumentType]  (JSON)
     return found

@@ -121,4 +121,4 @@ def _json_object(request: web.Request, raw: bytes) -> dict[str, Any]:
         raise ApiError(422, "invalid_request", f"the body is not valid JSON: {error}") from None
     if not isinstance(found, dict):
         raise ApiError(422, "invalid_request", "expected a JSON object")
-    return found  # type: ignore[reportUnknownVariableType]
+    return found  # type: ignore[reportUnknownVariableType]  (JSON)

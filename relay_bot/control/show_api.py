@@ -67,7 +67,7 @@ _CLIENT: Final = Header(
 )
 _ERRORS: Final = (400, 401, 403, 404, 409, 413, 415, 429, 500, 502, 503)
 _DONE_EXAMPLE: Final = {"success": True}
-_TOKEN_EXAMPLE: Final = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9..."  # noqa: S105
+_TOKEN_EXAMPLE: Final = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9..."  # noqa: S105  (an example)
 _URL_EXAMPLE: Final = "wss://your-project.livekit.cloud"
 
 

@@ -84,4 +84,4 @@ class Streams:
 
 def _cut(request: web.Request) -> None:
     if request.transport is not None:
-        request.transport.abort()  # type: ignore[attr-defined]
+        request.transport.abort()  # type: ignore[attr-defined]  (aiohttp types the base class)

@@ -44,7 +44,7 @@ class Watchdog:
 
     def start(self) -> None:
         """Start the thread; must be called in the main thread."""
-        self._before = signal.signal(signal.SIGALRM, self._break)  # type: ignore[assignment]
+        self._before = signal.signal(signal.SIGALRM, self._break)  # type: ignore[assignment]  (typeshed names more kinds)
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
         self._thread.start()
 

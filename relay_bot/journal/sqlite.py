@@ -186,7 +186,7 @@ class SqliteStore:
 
     def _destroy_secrets(self, where: str, parameters: tuple[Any, ...]) -> None:
         """Destroy the keys of sessions that are over: nothing is hashed with them any more."""
-        gone = self._execute(f"DELETE FROM secrets WHERE {where}", parameters)  # noqa: S608
+        gone = self._execute(f"DELETE FROM secrets WHERE {where}", parameters)  # noqa: S608  (names of ours alone)
         self._log_holds_secrets |= gone.rowcount > 0
 
     def erase(
@@ -204,7 +204,7 @@ class SqliteStore:
         parameters = [named, *([only] if only is not None else besides)]
         with self._transaction():
             rows = self._execute(
-                f"SELECT session, seq, kind, body FROM events WHERE instr(body, ?) > 0{where}",  # noqa: S608
+                f"SELECT session, seq, kind, body FROM events WHERE instr(body, ?) > 0{where}",  # noqa: S608  (names of ours alone)
                 parameters,
             ).fetchall()
             count = 0
@@ -216,7 +216,7 @@ class SqliteStore:
             for table, column in (("snapshots", "state"), ("answers", "answer")):
                 # Snapshots are made anew from the events; an answer that names them is not given again.
                 self._execute(
-                    f"DELETE FROM {table} WHERE instr({column}, ?) > 0{where}",  # noqa: S608
+                    f"DELETE FROM {table} WHERE instr({column}, ?) > 0{where}",  # noqa: S608  (names of ours alone)
                     parameters,
                 )
         self._log_holds_secrets = True
@@ -233,7 +233,7 @@ class SqliteStore:
             ]
             for session in old:
                 for table in ("events", "answers", "snapshots", "secrets"):
-                    self._execute(f"DELETE FROM {table} WHERE session = ?", (session,))  # noqa: S608
+                    self._execute(f"DELETE FROM {table} WHERE session = ?", (session,))  # noqa: S608  (names of ours alone)
                 self._execute("DELETE FROM sessions WHERE id = ?", (session,))
         self._log_holds_secrets |= bool(old)
         return len(old)

@@ -149,7 +149,7 @@ class Journal:
                 group.append(following)
                 following = False
             self._commit(store, group)
-            job = self._queue.get() if following is False else following  # type: ignore[assignment]
+            job = self._queue.get() if following is False else following  # type: ignore[assignment]  (no flag but False)
         store.close()
 
     def _commit(self, store: SqliteStore, group: list[Batch]) -> None:
