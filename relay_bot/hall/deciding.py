@@ -46,7 +46,9 @@ class Decider:
             for kind, handler in loaded.spec.handlers.items()
         }
         # Most plugins refuse nobody: only those that have something to say are asked for each message.
-        self._guards = [plugin for plugin in session.plugins.values() if "refuses" in _own_methods(type(plugin))]
+        self._guards = [
+            (name, plugin) for name, plugin in session.plugins.items() if "refuses" in _own_methods(type(plugin))
+        ]
 
     def take_turn(self) -> Turn:
         """Give what has been decided and begin the next turn."""
@@ -63,8 +65,8 @@ class Decider:
             return
         now = now_ms()
         try:
-            for plugin in self._guards:
-                refusal = plugin.refuses(message.sender, message.kind)
+            for name, plugin in self._guards:
+                refusal = self._call(name, partial(plugin.refuses, message.sender, message.kind))
                 if refusal is not None:
                     raise refusal
             answer = self._dispatch(message, now)
