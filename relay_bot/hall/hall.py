@@ -96,6 +96,8 @@ class Hall:
     def __init__(self, name: str, room_sid: str, services: Services) -> None:
         self.name = name
         self.room_sid = room_sid
+        self.ended_sid = ""
+        """The room whose end was heard; `room_sid` may be that of the next one of the same name by then."""
         self.status: HallStatus = "starting"
         self._services = services
         settings = self._settings = services.settings
@@ -529,6 +531,7 @@ class Hall:
             case Unseated():
                 self._outbox.seated(None)
                 self._ending = _ENDINGS[item.reason]
+                self.ended_sid = item.sid
             case _Stop():
                 self._ending = Ending.STOPPED
             case _:

@@ -147,7 +147,7 @@ class Halls:
             if len(kept) > _MAX_REMEMBERED:
                 kept.clear()
         if ending is Ending.ENDED:
-            self._ended[hall.room_sid] = now
+            self._ended[hall.ended_sid] = now
         elif ending is Ending.STOOD_BACK:
             self._stood_back.add(hall.name)
             self._not_before[hall.name] = (now + _STOOD_BACK_SECONDS + pause(3), 0)

@@ -24,9 +24,13 @@ class Seated(msgspec.Struct, frozen=True):
 
 
 class Unseated(msgspec.Struct, frozen=True):
-    """The bot is not in the room any more and will not try again; `reason` says why."""
+    """The bot is not in the room any more and will not try again; `reason` says why.
+
+    `sid` is the room in which it was last: a listing may have named its successor before.
+    """
 
     reason: Reason
+    sid: str
 
 
 class SeatKeeper:
@@ -49,6 +53,7 @@ class SeatKeeper:
     async def run(self) -> None:
         """Keep the seat until there is a reason not to."""
         failures = 0
+        sid = ""
         while True:
             self._lost = asyncio.get_running_loop().create_future()
             try:
@@ -64,18 +69,18 @@ class SeatKeeper:
                 failures = 0
                 self._mailbox.put(Seated(self.seat))
                 lost = await self._lost
-                self.seat = None
+                sid, self.seat = self.seat.sid, None
                 log.info("hall.seat_lost", hall=self._hall, reason=lost.reason.value, detail=lost.detail)
                 if lost.reason is not Reason.NETWORK:
-                    self._mailbox.put(Unseated(lost.reason))
+                    self._mailbox.put(Unseated(lost.reason, sid))
                     return
             await asyncio.sleep(pause(failures))
             if not await self._room_exists():
-                self._mailbox.put(Unseated(Reason.NETWORK))
+                self._mailbox.put(Unseated(Reason.NETWORK, sid))
                 return
             if failures and await self._is_taken():
                 log.info("hall.seat_taken", hall=self._hall)
-                self._mailbox.put(Unseated(Reason.DUPLICATE))
+                self._mailbox.put(Unseated(Reason.DUPLICATE, sid))
                 return
 
     async def leave(self) -> None:

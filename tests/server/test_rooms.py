@@ -63,6 +63,26 @@ async def test_a_room_that_is_deleted_ends_its_hall(livekit: LiveKit, bot: Bot, 
     assert over["ending"] == "ended"
 
 
+async def test_a_room_deleted_and_made_again_at_once_is_served_as_another_session(
+    livekit: LiveKit, bot: Bot, join: Join
+) -> None:
+    hall = await bot.open_hall()
+    await bot.live(hall)
+    lost = await open_poll(bot, hall)
+    await asyncio.to_thread(livekit.server.call, "DeleteRoom", {"room": hall})
+    await asyncio.to_thread(livekit.server.call, "CreateRoom", {"name": hall})
+    sid = (await _rooms(livekit))[hall]
+
+    async def serves_the_new_one() -> bool:
+        found = await bot.hall(hall)
+        return found is not None and found["room_sid"] == sid and found["status"] == "live"
+
+    await eventually(serves_the_new_one, "the bot in the new room", limit=20)
+    await join(hall, "ann")
+    await bot.live(hall, present=1)
+    assert (await bot.get(f"/v1/halls/{hall}/polls/{lost}")).status == 404
+
+
 async def test_a_bot_that_is_removed_leaves_and_the_session_goes_on_when_it_returns(
     livekit: LiveKit, bot: Bot, join: Join
 ) -> None:
