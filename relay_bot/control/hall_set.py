@@ -12,11 +12,6 @@ from relay_bot.hall.hall import Hall
 class HallSet(Protocol):
     """The halls of this process (see `relay_bot.hall.halls.Halls`)."""
 
-    @property
-    def listed_at(self) -> float | None:
-        """When LiveKit last told its rooms (monotonic seconds); `None` = never yet."""
-        ...
-
     def get(self, name: str) -> Hall | None:
         """Find a hall."""
         ...
@@ -27,6 +22,10 @@ class HallSet(Protocol):
 
     def found(self, name: str, sid: str) -> None:
         """Hear of a room: its hall begins, unless it has or the configuration leaves it out."""
+        ...
+
+    async def hears_livekit(self) -> bool:
+        """Tell whether LiveKit answers."""
         ...
 
     async def erase(self, identity: str) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -23,7 +22,6 @@ from relay_bot.wire.clock import iso, now_ms
 
 log = structlog.get_logger("control")
 
-_STALE_SECONDS: Final = 30.0
 _PROBE_SECONDS: Final = 3.0
 
 
@@ -72,11 +70,9 @@ class ProcessApi:
         states: dict[str, int] = {}
         for hall in self._halls.all():
             states[hall.status] = states.get(hall.status, 0) + 1
-        database = await self._database()
-        listed = self._halls.listed_at
-        fresh = listed is not None and time.monotonic() - listed < _STALE_SECONDS
-        ok = database == "ok" and fresh
-        body = Ready("ok" if ok else "not_ready", database, "ok" if fresh else "not answering", states)
+        database, livekit = await asyncio.gather(self._database(), self._livekit())
+        ok = database == livekit == "ok"
+        body = Ready("ok" if ok else "not_ready", database, livekit, states)
         return web.Response(body=msgspec.json.encode(body), status=200 if ok else 503, content_type="application/json")
 
     async def _database(self) -> str:
@@ -88,6 +84,13 @@ class ProcessApi:
         except TimeoutError:
             return "not answering"
         return "ok"
+
+    async def _livekit(self) -> str:
+        try:
+            async with asyncio.timeout(_PROBE_SECONDS):
+                return "ok" if await self._halls.hears_livekit() else "not answering"
+        except TimeoutError:
+            return "not answering"
 
     async def _metrics(self, call: Call) -> Any:
         states: dict[str, int] = dict.fromkeys(("starting", "live", "away", "degraded"), 0)

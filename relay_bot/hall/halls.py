@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import secrets
 import time
 from fnmatch import fnmatchcase
@@ -24,6 +25,9 @@ _STOOD_BACK_SECONDS: Final = 15.0
 _ENDED_SECONDS: Final = 60.0
 """How long a room's listing may be stale: joining a room that has closed would make it anew."""
 _FORGET_SECONDS: Final = 3600.0
+_FRESH_SECONDS: Final = 30.0
+_ASK_AGAIN_SECONDS: Final = 5.0
+"""A listing of rooms tells for so long that LiveKit answers; after that, one is asked for so often at most."""
 _STOP_SECONDS: Final = 8.0
 _MAX_REMEMBERED: Final = 10_000
 
@@ -41,8 +45,9 @@ class Halls:
         self._forget_at = 0.0
         self._stopping = False
         self._wake = asyncio.Event()
-        self.listed_at: float | None = None
-        """When LiveKit last told its rooms (monotonic seconds); `None` = never yet."""
+        self._asking = asyncio.Lock()
+        self._asked_at = self._listed_at = -math.inf
+        """When LiveKit was last asked for its rooms, and when it last told them (monotonic seconds)."""
 
     def get(self, name: str) -> Hall | None:
         """Find a hall."""
@@ -79,14 +84,31 @@ class Halls:
 
     async def reconcile(self) -> None:
         """Begin the halls of rooms that have none yet."""
+        async with self._asking:
+            await self._ask()
+
+    async def _ask(self) -> None:
         try:
             rooms = await self._services.rooms.list_rooms()
         except EffectFailed as error:
             log.warning("halls.list_failed", error=str(error))
             return
-        self.listed_at = time.monotonic()
+        finally:
+            self._asked_at = time.monotonic()
+        self._listed_at = self._asked_at
         for name, sid in rooms:
             self.found(name, sid)
+
+    async def hears_livekit(self) -> bool:
+        """Tell whether LiveKit answers: it has told its rooms lately, or does so now.
+
+        The listings alone would not tell: `reconcile_seconds` may be an hour where webhooks find the halls.
+        """
+        async with self._asking:  # who asks meanwhile hears the same answer
+            now = time.monotonic()
+            if now - self._listed_at >= _FRESH_SECONDS and now - self._asked_at >= _ASK_AGAIN_SECONDS:
+                await self._ask()
+        return time.monotonic() - self._listed_at < _FRESH_SECONDS
 
     def found(self, name: str, sid: str) -> None:
         """Hear of a room, from its listing or a webhook; the first to tell begins the hall."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncGenerator, Mapping
@@ -56,7 +57,8 @@ class KitHalls:
     def __init__(self, kit: HallKit) -> None:
         self._kit = kit
         self.told: list[tuple[str, str]] = []
-        self.listed_at: float | None = time.monotonic()
+        self.livekit_answers = True
+        self.livekit_hangs = False
 
     def get(self, name: str) -> Hall | None:
         return self._kit.hall if name == self._kit.hall.name and self._kit.hall.status != "ended" else None
@@ -67,6 +69,11 @@ class KitHalls:
 
     def found(self, name: str, sid: str) -> None:
         self.told.append((name, sid))
+
+    async def hears_livekit(self) -> bool:
+        if self.livekit_hangs:
+            await asyncio.sleep(30)
+        return self.livekit_answers
 
     async def erase(self, identity: str) -> int:
         return 0

@@ -1,6 +1,5 @@
 """`/health`, `/ready`, `/metrics`."""
 
-import time
 from pathlib import Path
 
 import pytest
@@ -22,16 +21,18 @@ async def test_ready(endpoint: Endpoint) -> None:
     assert answer.body == {"status": "ok", "database": "ok", "livekit": "ok", "halls": {"live": 1}}
 
 
-async def test_not_ready_until_livekit_has_told_its_rooms(endpoint: Endpoint) -> None:
-    endpoint.halls.listed_at = None
+async def test_not_ready_while_livekit_does_not_answer(endpoint: Endpoint) -> None:
+    endpoint.halls.livekit_answers = False
     answer = await endpoint.call("GET", "/ready")
     assert answer.status == 503
     assert (answer.body["status"], answer.body["livekit"]) == ("not_ready", "not answering")
 
 
-async def test_not_ready_when_it_has_not_for_long(endpoint: Endpoint) -> None:
-    endpoint.halls.listed_at = time.monotonic() - 31
-    assert (await endpoint.call("GET", "/ready")).status == 503
+async def test_a_livekit_that_hangs(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    endpoint.halls.livekit_hangs = True
+    monkeypatch.setattr(process_api, "_PROBE_SECONDS", 0.05)
+    answer = await endpoint.call("GET", "/ready")
+    assert (answer.status, answer.body["livekit"]) == (503, "not answering")
 
 
 async def test_not_ready_without_the_database(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
