@@ -60,17 +60,25 @@ def run_command(
         needed = min(command.role for command in takers.values())
         raise Refuse("forbidden", f"only a {needed.label} may use {prefix}{name}")
     if len(permitted) > 1:
-        permitted = _wanted(prefix, name, permitted, plugins)
+        permitted = _wanted(prefix, name, permitted, plugins, call)
     plugin, command = next(iter(permitted.items()))
     arguments = Arguments(rest, f"{prefix}{name} {command.usage}".strip())
     return call(plugin, partial(getattr(plugins[plugin], command.method), arguments, context(plugin)))
 
 
 def _wanted(
-    prefix: str, name: str, takers: Mapping[str, Command], plugins: Mapping[str, Plugin[Any, Any]]
+    prefix: str,
+    name: str,
+    takers: Mapping[str, Command],
+    plugins: Mapping[str, Plugin[Any, Any]],
+    call: Callable[[str, Callable[[], Any]], Any],
 ) -> dict[str, Command]:
     """Choose between plugins that share a command: the one that has something to do for it; never by guessing."""
-    wanting = {plugin: command for plugin, command in takers.items() if plugins[plugin].wants_command(name)}
+    wanting = {
+        plugin: command
+        for plugin, command in takers.items()
+        if call(plugin, partial(plugins[plugin].wants_command, name))
+    }
     if len(wanting) > 1:
         choices = " or ".join(f"{prefix}{name}@{plugin}" for plugin in wanting)
         raise Refuse("malformed", f"which one? say {choices}")

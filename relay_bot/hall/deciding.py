@@ -11,6 +11,7 @@ import msgspec
 import structlog
 
 from relay_bot.hall import core
+from relay_bot.hall.calling import PluginCalls, internal
 from relay_bot.hall.commands import run_command, said_command
 from relay_bot.hall.debts import DebtSettled
 from relay_bot.hall.greeting import hall_state
@@ -26,20 +27,19 @@ from relay_bot.wire.refusal import Refuse
 
 log = structlog.get_logger("hall")
 
-_SLOW_SECONDS: Final = 0.1
 _PUBLISHED: Final = frozenset({"reaction", "chat", "hand_raise"})
 """Interactions whose answer is published without a `result`; a `poll` has one only where it was given an id here."""
-INTERNAL: Final = Refuse("internal", "something went wrong here; it has been logged")
 
 
 class Decider:
     """Decides for one session in memory. When `Halted` leaves it, the session must be opened again."""
 
-    def __init__(self, hall: HallView, services: Services, session: Session) -> None:
+    def __init__(self, hall: HallView, services: Services, session: Session, calls: PluginCalls) -> None:
         self._hall = hall
         self._services = services
         self.session = session
         self.turn = Turn(session)
+        self._calls = calls
         self._handlers: dict[str, tuple[str, Handler]] = {
             kind: (name, handler)
             for name, loaded in services.plugins.items()
@@ -68,13 +68,13 @@ class Decider:
             for name, plugin in self._guards:
                 refusal = self._call(name, partial(plugin.refuses, message.sender, message.kind))
                 if refusal is not None:
-                    raise refusal
+                    raise refusal.with_traceback(None)  # it may be the same one each time
             answer = self._dispatch(message, now)
         except Refuse as refusal:
             metrics.REFUSED.labels(refusal.code).inc()
             answer = refused(refusal)
         except Halted:
-            turn.answer(message, refused(INTERNAL), now)
+            turn.answer(message, refused(internal()), now)
             raise
         turn.answer(message, answer, now)
 
@@ -161,7 +161,7 @@ class Decider:
         except Refuse as refusal:
             answer = refused(refusal)
         except Halted:
-            turn.answer(message, refused(INTERNAL), now)
+            turn.answer(message, refused(internal()), now)
             raise
         if answer.error is None:
             answer = Answered(result=_sent(item, answer.result, now))
@@ -190,7 +190,7 @@ class Decider:
         except Refuse as refusal:
             answer = Answered(error=refusal.payload(None), digest=item.digest)
         except Halted:
-            turn.answer(message, refused(INTERNAL), now)
+            turn.answer(message, refused(internal()), now)
             raise
         turn.answer(message, answer, now)
 
@@ -253,7 +253,7 @@ class Decider:
             context.publish("hall_state", state, to=identities)
 
     def _state_for(self, person: Participant) -> dict[str, Any]:
-        return hall_state(self.session, self._hall, person)
+        return hall_state(self.session, self._hall, person, self._calls)
 
     # -- calling plugins ----------------------------------------------------------------------------------
 
@@ -264,22 +264,11 @@ class Decider:
         """Call into a plugin: whatever goes wrong there costs this message, or this hall a restart."""
         turn = self.turn
         mark = turn.mark()
-        watchdog = self._services.watchdog
-        watchdog.enter()
         try:
-            return function()
+            return self._calls(plugin, function)
         except Refuse as refusal:
             turn.undo(mark, refusal)
             raise
-        except BaseException as error:  # also SystemExit: a plugin that calls argparse must not end the process
-            metrics.HANDLER_FAILURES.labels(plugin).inc()
-            log.exception("plugin.failed", hall=self._hall.name, plugin=plugin)
-            turn.undo(mark, error)
-            raise INTERNAL from None
-        finally:
-            took = watchdog.leave()
-            if took > _SLOW_SECONDS:
-                log.warning("plugin.slow", hall=self._hall.name, plugin=plugin, seconds=round(took, 3))
 
 
 def _own_methods(kind: type[Plugin[Any, Any]]) -> set[str]:

@@ -5,18 +5,16 @@ from __future__ import annotations
 from typing import Any, Final
 
 import msgspec
-import structlog
 
+from relay_bot.hall.calling import PluginCalls, parts
 from relay_bot.hall.session import Session
 from relay_bot.plugin import HallView, Participant
 from relay_bot.wire.envelope import MAX_ENVELOPE_BYTES
 
-log = structlog.get_logger("hall")
-
 _ROOM: Final = MAX_ENVELOPE_BYTES - 500
 
 
-def hall_state(session: Session, hall: HallView, participant: Participant) -> dict[str, Any]:
+def hall_state(session: Session, hall: HallView, participant: Participant, call: PluginCalls) -> dict[str, Any]:
     """Put the plugins' parts together for one participant.
 
     Where they are too much for an envelope, the oldest entries of the longest list are left out, and
@@ -28,12 +26,7 @@ def hall_state(session: Session, hall: HallView, participant: Participant) -> di
         "bot_identity": hall.bot_identity,
         "role": participant.role.label,
     }
-    for name, plugin in session.plugins.items():
-        try:
-            state |= plugin.hall_state(participant)
-        except Exception:
-            log.exception("plugin.failed", hall=hall.name, plugin=name)
-    return _fitted(state)
+    return _fitted(state | parts(session.plugins, lambda plugin: plugin.hall_state(participant), call))
 
 
 def _fitted(state: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 import msgspec
 import structlog
 
+from relay_bot.hall.calling import PluginCalls, join_refusal, parts
 from relay_bot.hall.committing import BUSY, Committer
 from relay_bot.hall.debts import Debtor, DebtSettled
 from relay_bot.hall.deciding import Decider
@@ -121,6 +122,7 @@ class Hall:
             self._mailbox.wake,
             self._waiting_ids,
         )
+        self._calls = PluginCalls(name, services.watchdog)
         self._decider: Decider | None = None
         """`None` while there is no session in memory that is what its journal says."""
         self._session: Session | None = None
@@ -187,12 +189,7 @@ class Hall:
 
     def refuses_join(self, identity: str) -> Refuse | None:
         """Ask the plugins whether someone is to get no join token."""
-        session = self._session
-        for plugin in session.plugins.values() if session else ():
-            refusal = plugin.refuses_join(identity)
-            if refusal is not None:
-                return refusal
-        return None
+        return None if self._session is None else join_refusal(self._session.plugins, identity, self._calls)
 
     async def erase(self, identity: str, pseudonym: str) -> int:
         """Erase someone from this session's journal and memory; gives how many events named them."""
@@ -221,8 +218,7 @@ class Hall:
             "bot_identity": self.bot_identity,
         }
         if self._session is not None:
-            for plugin in self._session.plugins.values():
-                found |= plugin.summary()
+            found |= parts(self._session.plugins, lambda plugin: plugin.summary(), self._calls)
         return found
 
     # -- life -----------------------------------------------------------------------------------------------
@@ -277,7 +273,7 @@ class Hall:
         self._debtor.begin(session.core.debts())
         self.status = "live" if self._keeper.seat is not None else "starting"
         log.info("hall.opened", hall=self.name, session=info.id, epoch=info.epoch, seq=session.seq)
-        return Decider(self, self._services, session)
+        return Decider(self, self._services, session, self._calls)
 
     async def _keep_seen(self) -> None:
         """Tell the journal at once which room the session is in, and every now and then that it is held.

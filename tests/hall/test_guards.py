@@ -1,35 +1,154 @@
-"""A plugin's `refuses` that fails costs the message that it was asked about, and nothing else."""
+"""What a plugin is asked beside its handlers: one that fails there costs what was asked, and nothing else."""
 
 from __future__ import annotations
 
+import gc
+from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 
 import pytest
 
+from relay_bot.hall.message import Message
+from relay_bot.hall.watchdog import Watchdog
 from relay_bot.testing import HallKit, Refused
 
 PLUGIN = """
-from relay_bot.plugin import Plugin, Refuse, Sender, State
+import time
+
+from relay_bot.plugin import Context, Participant, Plugin, Refuse, Sender, State, command
+
+BANNED = Refuse("blocked", "you are banned")
 
 class Nothing(State):
     pass
 
 class GuardPlugin(Plugin[Nothing]):
+    how = "not at all"
+
+    def _fail(self) -> None:
+        if self.how == "raise":
+            raise RuntimeError("a mistake in a plugin")
+        if self.how == "hang":
+            time.sleep(30)
+
     def refuses(self, sender: Sender, kind: str) -> Refuse | None:
         if kind == "trap":
             raise RuntimeError("a mistake in a plugin")
+        if kind == "banned":
+            return BANNED
         return None
+
+    def refuses_join(self, identity: str) -> Refuse | None:
+        self._fail()
+        return None
+
+    def summary(self) -> dict[str, object]:
+        self._fail()
+        return {"guard": 1}
+
+    def hall_state(self, participant: Participant) -> dict[str, object]:
+        self._fail()
+        return {"guard": 1}
+
+    def wants_command(self, name: str) -> bool:
+        self._fail()
+        return True
+
+    @command("go")
+    def go(self, arguments: object, ctx: Context) -> str:
+        return "gone"
 """
 
 
-async def test_a_guard_that_raises_costs_its_message_alone(tmp_path: Path) -> None:
+OTHER = """
+from relay_bot.plugin import Context, Plugin, State, command
+
+class Nothing(State):
+    pass
+
+class OtherPlugin(Plugin[Nothing]):
+    def summary(self) -> dict[str, object]:
+        return {"other": 2}
+
+    @command("go")
+    def go(self, arguments: object, ctx: Context) -> str:
+        return "gone"
+"""
+
+
+@pytest.fixture
+async def kit(tmp_path: Path) -> AsyncGenerator[HallKit]:
     folder = tmp_path / "own"
     folder.mkdir()
     (folder / "guard.py").write_text(PLUGIN)
-    async with HallKit.open(tmp_path, {"path": [str(folder)], "guard": {}}) as kit:
-        alice = await kit.join("alice")
-        hall = kit.hall.session
-        with pytest.raises(Refused, match="internal"):
-            await alice.ask("trap", {})
-        assert await alice.ask("anything", {}) is None
-        assert kit.hall.session is hall, "the hall did not have to open its session again"
+    (folder / "other.py").write_text(OTHER)
+    async with HallKit.open(tmp_path, {"path": [str(folder)], "guard": {}, "other": {}}) as made:
+        yield made
+
+
+def fails(kit: HallKit, how: str) -> None:
+    """Have the guard fail from now on at whatever it is asked."""
+    assert kit.hall.session is not None
+    kit.hall.session.plugins["guard"].how = how  # type: ignore[attr-defined]  (the test's own plugin)
+
+
+async def test_a_guard_that_raises_costs_its_message_alone(kit: HallKit) -> None:
+    alice = await kit.join("alice")
+    hall = kit.hall.session
+    with pytest.raises(Refused, match="internal"):
+        await alice.ask("trap", {})
+    assert await alice.ask("anything", {}) is None
+    assert kit.hall.session is hall, "the hall did not have to open its session again"
+
+
+@pytest.fixture(params=["raise", "hang"])
+def how(request: pytest.FixtureRequest, kit: HallKit) -> Generator[str]:
+    """A way to fail; a watchdog looks after the hall."""
+    watchdog = Watchdog(limit_seconds=0.1)
+    watchdog.start()
+    kit.hall._calls._watchdog = watchdog
+    yield request.param
+    watchdog.stop()
+
+
+async def test_a_token_is_refused_where_nobody_can_tell_of_a_ban(kit: HallKit, how: str) -> None:
+    assert kit.hall.refuses_join("alice") is None
+    fails(kit, how)
+    refusal = kit.hall.refuses_join("alice")
+    assert refusal is not None
+    assert refusal.code == "internal"
+
+
+async def test_a_description_has_the_parts_of_the_others(kit: HallKit, how: str) -> None:
+    assert kit.hall.summary().items() >= {"guard": 1, "other": 2}.items()
+    fails(kit, how)
+    summary = kit.hall.summary()
+    assert (summary.get("guard"), summary["other"]) == (None, 2)
+
+
+async def test_who_asks_for_the_state_gets_what_there_is(kit: HallKit, how: str) -> None:
+    alice = await kit.join("alice")
+    assert (await alice.ask("sync", {}))["guard"] == 1
+    fails(kit, how)
+    state = await alice.ask("sync", {})
+    assert (state["role"], "guard" in state) == ("viewer", False)
+
+
+async def test_a_command_that_two_have_is_refused(kit: HallKit, how: str) -> None:
+    alice = await kit.join("alice")
+    fails(kit, how)
+    with pytest.raises(Refused, match="internal"):
+        await alice.say("/go")
+    assert await alice.say("/go@other") == {"notice": "gone"}
+
+
+@pytest.mark.parametrize(("kind", "code"), [("trap", "internal"), ("banned", "blocked")])
+async def test_what_was_refused_is_not_remembered_for_ever(kit: HallKit, kind: str, code: str) -> None:
+    """An exception that is raised again and again keeps the frames of every time, and the messages in them."""
+    alice = await kit.join("alice")
+    for _ in range(5):
+        with pytest.raises(Refused, match=code):
+            await alice.ask(kind, {})
+    await kit.settle()
+    gc.collect()
+    assert sum(isinstance(thing, Message) and thing.kind == kind for thing in gc.get_objects()) <= 1

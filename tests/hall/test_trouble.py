@@ -128,12 +128,7 @@ def watchdog() -> Generator[Watchdog]:
 
 def guarded_by(kit: HallKit, watchdog: Watchdog) -> None:
     """Have the process's watchdog look after a hall, as the app does."""
-    decider = kit.hall._decider
-    assert decider is not None
-    kit._services = kit.hall._services = decider._services = type(kit._services)(
-        **{name: getattr(kit._services, name) for name in kit._services.__struct_fields__ if name != "watchdog"},
-        watchdog=watchdog,
-    )
+    kit.hall._calls._watchdog = watchdog
 
 
 @pytest.mark.parametrize("how", ["hang", "hang_deaf"])
