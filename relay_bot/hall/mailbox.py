@@ -13,6 +13,8 @@ from relay_bot.observe import metrics
 
 _ROSTER_RESERVE: Final = 20_000
 """Beyond the bound for messages there is room for joins, leaves and the like, which can't be lost."""
+_GONE: Final = object()
+"""Stands where a dropped frame stood, until it is the first."""
 
 
 class Mailbox:
@@ -27,22 +29,28 @@ class Mailbox:
         self._bound = bound
         self._refuse = refuse
         self._items: deque[Any] = deque()
+        self._first = 0
+        """The number of the first item; each has the next one."""
+        self._lossy: deque[int] = deque()
+        """The numbers of the lossy frames that wait, oldest first."""
+        self._gone = 0
+        """Of the items, how many were dropped where they stood: a deque has no cheap way to close the gap."""
         self._wake = asyncio.Event()
-        self._lossy = 0
 
     def __len__(self) -> int:
-        return len(self._items)
+        return len(self._items) - self._gone
 
     def arrive(self, arrivals: Sequence[Any]) -> None:
         """Take what the link brought (this is the link's `Sink`)."""
-        room = self._bound - len(self._items)
+        room = self._bound - len(self)
         for item in arrivals:
             if type(item) is Frame:
                 if room <= 0 and not self._make_room(item):
                     continue
                 room -= 1
-                self._lossy += not item.reliable
-            elif len(self._items) >= self._bound + _ROSTER_RESERVE:
+                if not item.reliable:
+                    self._lossy.append(self._first + len(self._items))
+            elif len(self) >= self._bound + _ROSTER_RESERVE:
                 metrics.DROPPED.labels("mailbox_roster").inc()
                 continue
             self._items.append(item)
@@ -52,19 +60,16 @@ class Mailbox:
         metrics.DROPPED.labels("mailbox").inc()
         if not frame.reliable:
             return False
-        if self._lossy == 0:
+        if not self._lossy:
             self._refuse(frame)
             return False
-        for index, waiting in enumerate(self._items):
-            if type(waiting) is Frame and not waiting.reliable:
-                del self._items[index]
-                self._lossy -= 1
-                return True
-        return False
+        self._items[self._lossy.popleft() - self._first] = _GONE
+        self._gone += 1
+        return True
 
     def put(self, item: Any) -> bool:
         """Take a request or a note of the hall's own; `False` where there is no room."""
-        if len(self._items) >= self._bound + _ROSTER_RESERVE:
+        if len(self) >= self._bound + _ROSTER_RESERVE:
             return False
         self._items.append(item)
         self._wake.set()
@@ -78,14 +83,24 @@ class Mailbox:
     def take(self, most: int) -> list[Any]:
         """Take up to `most` items, oldest first."""
         items = self._items
-        taken = [items.popleft() for _ in range(min(most, len(items)))]
-        self._lossy -= sum(type(item) is Frame and not item.reliable for item in taken)
+        before = len(items)
+        taken: list[Any] = []
+        while items and len(taken) < most:
+            item = items.popleft()
+            if item is not _GONE:
+                taken.append(item)
+        self._first += before - len(items)
+        self._gone -= before - len(items) - len(taken)
+        while self._lossy and self._lossy[0] < self._first:
+            self._lossy.popleft()
         return taken
 
     def give_back(self, items: Sequence[Any]) -> None:
         """Put items that were taken back to where they were."""
         self._items.extendleft(reversed(items))
-        self._lossy += sum(type(item) is Frame and not item.reliable for item in items)
+        self._first -= len(items)
+        lossy = [number for number, item in enumerate(items, self._first) if type(item) is Frame and not item.reliable]
+        self._lossy.extendleft(reversed(lossy))
 
     def wake(self) -> None:
         """Wake whoever waits: something other than an arrival has happened."""
@@ -93,7 +108,7 @@ class Mailbox:
 
     async def wait(self, seconds: float | None) -> None:
         """Wait for an arrival or a wake, at most so long."""
-        if not self._items:
+        if not len(self):
             if seconds is None:  # the common case of a quiet hall, and the cheaper one
                 await self._wake.wait()
             else:

@@ -95,7 +95,30 @@ def test_what_is_given_back_comes_first_again() -> None:
     assert (made.content(), made.refused) == (["a", "c", "d"], [])
 
 
-_arrivals = st.lists(st.sampled_from(["reliable", "lossy", "roster", "take"]), max_size=40)
+def test_a_full_mailbox_takes_each_vote_without_looking_through_it() -> None:
+    """Lossy frames behind many reliable ones: a search for each vote would take 20,000² / 2 looks, many seconds."""
+    many = 20_000
+    made = Mailbox(2 * many, lambda frame: None)
+    made.arrive([reliable("a")] * many + [lossy("b")] * many)
+    started = time.monotonic()
+    made.arrive([reliable("c")] * many)
+    assert time.monotonic() - started < 3
+    assert [frame.sender for frame in made.take(3 * many)] == ["a"] * many + ["c"] * many
+    assert len(made) == 0
+
+
+def test_what_was_dropped_does_not_count() -> None:
+    made = Box()
+    made.arrive(lossy("a"), lossy("b"), lossy("c"))
+    made.arrive(reliable("d"), reliable("e"), reliable("f"))
+    assert len(made.box) == 3
+    assert [frame.sender for frame in made.box.take(2)] == ["d", "e"]
+    made.arrive(lossy("g"), lossy("h"), reliable("i"))
+    assert made.content() == ["f", "h", "i"]
+    assert len(made.box) == 0
+
+
+_arrivals = st.lists(st.sampled_from(["reliable", "lossy", "roster", "take", "look"]), max_size=40)
 
 
 @settings(max_examples=150, deadline=None)
@@ -107,6 +130,8 @@ def test_nothing_reliable_is_lost_in_silence(steps: list[str]) -> None:
     for number, step in enumerate(steps):
         if step == "take":
             taken += [item.sender for item in made.box.take(2) if isinstance(item, Frame)]
+        elif step == "look":
+            made.box.give_back(made.box.take(1))
         elif step == "roster":
             made.arrive(Left("x"))
         else:
