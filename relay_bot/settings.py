@@ -15,6 +15,11 @@ Text = Annotated[str, msgspec.Meta(min_length=1)]
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 
+_PROJECT: Final = r"^([A-Za-z0-9.-]+(_[A-Za-z0-9.-]+)*)?\Z"
+"""No `__` and no `_` at an end: or a room's name could reach into another project's (see `/v1/rooms`)."""
+_IN_WORDS: Final = {f"`str` matching regex {_PROJECT!r}": "letters, digits, . - and single _ between them"}
+"""What msgspec expects, as a person would put it."""
+
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pass
@@ -104,7 +109,7 @@ class ControlSettings(_Section, frozen=True):
     max_body_bytes: Annotated[int, msgspec.Meta(ge=1000, le=10_000_000)] = 262_144
     public_livekit_url: str = ""
     """The address that join answers give to clients, where it differs from `livekit.url`."""
-    project: str = ""
+    project: Annotated[str, msgspec.Meta(pattern=_PROJECT)] = ""
     """The namespace of `/v1/rooms`: rooms are called `p_<project>__<name>` at LiveKit; empty = no prefix."""
 
 
@@ -191,6 +196,8 @@ def check(raw: Any, kind: type[Any], place: str = "", section: str = "") -> Any:
         text, _, path = str(error).partition(" - at `")
         where = path.rpartition("in `")[2].rstrip("`").removeprefix("$").removeprefix(".")
         text = text.replace("Object contains unknown field", "unknown key").partition(", got ")[0]
+        for said, words in _IN_WORDS.items():
+            text = text.replace(said, words)
         if text.startswith("Invalid enum value"):
             text = f"expected one of {', '.join(_choices(kind, where))}"
         spot = ".".join(part for part in (section, where) if part).replace(".[", "[")
@@ -224,7 +231,9 @@ def _choices(kind: Any, path: str) -> list[str]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        twice = _given_twice(cast("Any", yaml).compose(text, yaml.SafeLoader))  # it has no types
+        raw = yaml.safe_load(text)
     except FileNotFoundError:
         raise SettingsError(f"{path}: no such file; name the configuration with --config") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -234,6 +243,8 @@ def _read(path: Path) -> dict[str, Any]:
         line = f":{mark.line + 1}" if mark else ""
         problem = " ".join(str(getattr(error, "problem", error)).split())
         raise SettingsError(f"{path.name}{line}: not valid YAML: {problem}") from None
+    if twice:
+        raise SettingsError(f"{path.name}: {twice}")
     if raw is None:
         return {}
     if not isinstance(raw, dict):
@@ -241,3 +252,27 @@ def _read(path: Path) -> dict[str, Any]:
     # A section whose keys are all commented out reads as null: that means its defaults.
     sections = cast("dict[Any, Any]", raw)
     return {str(key): {} if value is None else value for key, value in sections.items()}
+
+
+def _given_twice(root: yaml.Node | None) -> str:
+    """Find a key that stands twice in its section, of which YAML would silently take the last; empty = none."""
+    waiting: list[tuple[tuple[str, ...], yaml.Node | None]] = [((), root)]
+    seen: set[int] = set()  # an alias may name what it stands in
+    while waiting:
+        path, node = waiting.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            waiting += [(path, part) for part in node.value]
+        if not isinstance(node, yaml.MappingNode):
+            continue
+        lines: dict[str, int] = {}
+        for key, value in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                line = key.start_mark.line + 1
+                if key.value in lines:
+                    return f"{'.'.join((*path, key.value))}: given twice, in lines {lines[key.value]} and {line}"
+                lines[key.value] = line
+            waiting.append(((*path, str(key.value)), value))
+    return ""

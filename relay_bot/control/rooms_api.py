@@ -20,12 +20,10 @@ from relay_bot.control.idempotency import IdempotencyLog
 from relay_bot.control.operation import Call, Operation, Run
 from relay_bot.livekit.rooms import RoomsError
 from relay_bot.observe import metrics
-from relay_bot.settings import Settings, SettingsError
+from relay_bot.settings import Settings
 from relay_bot.wire.body import Request
 
 _NAME: Final = re.compile(r"[A-Za-z0-9._\-:]{1,128}")
-_PROJECT: Final = re.compile(r"[A-Za-z0-9.\-]+(_[A-Za-z0-9.\-]+)*")
-"""No `__` and no `_` at the end: or a room's name could reach into another project's."""
 _MAX_LISTED: Final = 10_000
 
 RoomName = Annotated[
@@ -150,14 +148,10 @@ _PARTICIPANT_EXAMPLE: Final = {
 
 
 class RoomsApi:
-    """Makes the operations on rooms. Raises `SettingsError` for a project that can't be a namespace."""
+    """Makes the operations on rooms."""
 
     def __init__(self, settings: Settings, rooms: RoomService, halls: HallSet, once: IdempotencyLog) -> None:
         project = settings.control.project
-        if project and not _PROJECT.fullmatch(project):
-            raise SettingsError(
-                f"control.project: expected letters, digits, . - and single _ between them, got {project!r}"
-            )
         self._prefix = f"p_{project}__" if project else ""
         self._rooms = rooms
         self._halls = halls

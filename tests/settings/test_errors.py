@@ -73,6 +73,41 @@ def test_a_wrong_value_is_named_with_what_was_expected(tmp_path: Path, text: str
     assert error_of(tmp_path, text) == f"config.yaml: {expected}"
 
 
+@pytest.mark.parametrize("project", ["a__b", "a_", "_a", "a b", "a/b", "ä", '"a\\n"'])
+def test_projects_that_can_not_be_told_apart(tmp_path: Path, project: str) -> None:
+    """`p_a__` + `_x` and `p_a___` + `x` would be the same room."""
+    error = error_of(tmp_path, f"control: {{project: {project}}}")
+    assert error.startswith("config.yaml: control.project: expected letters, digits, . - and single _ between them")
+
+
+@pytest.mark.parametrize("project", ["", "demo", "a-b.c_d_E9"])
+def test_projects_that_can(tmp_path: Path, project: str) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(f"control: {{project: '{project}'}}")
+    assert load(path, {}).control.project == project
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("bot: {name: a}\nlog: {}\nbot: {name: b}", "bot: given twice, in lines 1 and 3"),
+        ("bot:\n  name: a\n  identity: b\n  name: c", "bot.name: given twice, in lines 2 and 4"),
+        ("gate:\n  rates:\n    chat: {}\n    chat: {}", "gate.rates.chat: given twice, in lines 3 and 4"),
+        ("plugins:\n  own: [{a: 1,\n a: 1}]", "plugins.own.a: given twice, in lines 2 and 3"),
+        ("livekit:\n  api_secret: s3cret\n  api_secret: s3cret", "livekit.api_secret: given twice, in lines 2 and 3"),
+    ],
+)
+def test_a_key_that_stands_twice_is_refused(tmp_path: Path, text: str, expected: str) -> None:
+    assert error_of(tmp_path, text) == f"config.yaml: {expected}"
+
+
+def test_an_alias_is_no_repetition(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("plugins:\n  one: &all {a: 1, b: &self [*self]}\n  two: *all\n  three: {<<: *all, a: 2}\n")
+    plugins = load(path, {}).plugins
+    assert (plugins["two"]["a"], plugins["three"]["a"]) == (1, 2)
+
+
 @pytest.mark.parametrize(
     "text",
     [
