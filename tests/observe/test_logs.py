@@ -32,8 +32,11 @@ def logging_as_before() -> Generator[None]:
 
 
 def fail(secret: str) -> None:
-    """Raise with a local variable that must not be told."""
-    raise RuntimeError("a mistake")
+    """Raise with texts and a local variable that must not be told."""
+    try:
+        raise KeyError(secret)
+    except KeyError as error:
+        raise RuntimeError(f"a mistake: {secret}") from error
 
 
 # -- the form -----------------------------------------------------------------------------------------
@@ -56,7 +59,9 @@ def test_an_exception_is_one_line_of_json_too(capsys: pytest.CaptureFixture[str]
     except RuntimeError:
         structlog.get_logger("hall").exception("plugin.failed", plugin="polls")
     (line,) = capsys.readouterr().err.splitlines()
-    assert "RuntimeError: a mistake" in json.loads(line)["exception"]
+    told = json.loads(line)["exception"].splitlines()
+    assert [part for part in told if "Error" in part and not part.startswith(" ")] == ["KeyError", "RuntimeError"]
+    assert any(f'"{__file__}"' in part and "in fail" in part for part in told)
     assert MARKER not in line
 
 
@@ -74,8 +79,30 @@ def test_pretty_is_for_people_and_shows_no_variables(capsys: pytest.CaptureFixtu
         structlog.get_logger("hall").exception("plugin.failed", plugin="polls")
     told = capsys.readouterr().err
     assert "plugin.failed" in told
-    assert "a mistake" in told
+    assert "\nRuntimeError" in told
+    assert "in fail" in told
     assert MARKER not in told
+
+
+@pytest.mark.parametrize("form", ["json", "pretty"])
+def test_debugging_one_wants_the_texts_of_exceptions(capsys: pytest.CaptureFixture[str], form: str) -> None:
+    logs.configure(LogSettings("debug", form))  # type: ignore[arg-type]
+    try:
+        fail(MARKER)
+    except RuntimeError:
+        structlog.get_logger("hall").exception("plugin.failed", plugin="polls")
+    assert f"RuntimeError: a mistake: {MARKER}" in capsys.readouterr().err
+
+
+def test_exceptions_of_libraries_are_told_the_same_way(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure(LogSettings("info", "json"))
+    try:
+        fail(MARKER)
+    except RuntimeError:
+        logging.getLogger("some.library").exception("it failed")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "RuntimeError" in json.loads(line)["exception"]
+    assert MARKER not in line
 
 
 def test_auto_is_json_where_no_terminal_is(capsys: pytest.CaptureFixture[str]) -> None:
@@ -103,8 +130,11 @@ def test_nothing_is_written_to_stdout(capsys: pytest.CaptureFixture[str]) -> Non
 # -- what is in them ----------------------------------------------------------------------------------
 
 
-async def scenario(folder: Path) -> None:
-    """Say the marker in every way: taken, refused, malformed, in a plugin that fails, over a restart."""
+async def scenario(folder: Path, mistake: str) -> None:
+    """Say the marker in every way: taken, refused, malformed, in a plugin that fails, over a restart.
+
+    `mistake` is how the plugin fails.
+    """
     plugins: dict[str, Any] = {"polls": {}, "chat": {}, "hands": {}, "moderation": {}, "announcements": {}}
     others = {path.stem: {"enabled": path.stem == "trouble"} for path in PLUGINS.glob("[!_]*.py")}
     section = {**plugins, **others, "path": [str(PLUGINS)]}
@@ -121,7 +151,7 @@ async def scenario(folder: Path) -> None:
             (bob, "poll_response", {"poll_id": 7, "option": MARKER}),
             (bob, "chat", {"text": f"/{MARKER} {MARKER}"}),
             (ann, "chat", {"text": f"/mute {MARKER}-nobody"}),
-            (bob, "fail", {"how": "raise", "note": MARKER}),
+            (bob, "fail", {"how": mistake, "note": MARKER}),
             (bob, "fail", {"how": f"{MARKER}"}),
             (bob, "fail", {"how": "apply", "record_first": True, "note": MARKER}),
         ):
@@ -138,9 +168,13 @@ async def scenario(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("form", ["json", "pretty"])
-async def test_no_log_holds_what_people_say(tmp_path: Path, form: str, capsys: pytest.CaptureFixture[str]) -> None:
-    logs.configure(LogSettings("debug", form))  # type: ignore[arg-type]
-    await scenario(tmp_path)
+@pytest.mark.parametrize(("level", "mistake"), [("info", "quote"), ("debug", "raise")])
+async def test_no_log_holds_what_people_say(
+    tmp_path: Path, form: str, level: str, mistake: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Debugging, a plugin's exception is told with its text: that alone is left to the plugin."""
+    logs.configure(LogSettings(level, form))  # type: ignore[arg-type]
+    await scenario(tmp_path, mistake)
     told = capsys.readouterr()
     assert "plugin.failed" in told.err, "the scenario says nothing of what it is for"
     assert [line for line in (told.out + told.err).splitlines() if MARKER in line] == []

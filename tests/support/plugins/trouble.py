@@ -40,6 +40,8 @@ class TroublePlugin(Plugin[TroubleState]):
         match body.how:
             case "raise":
                 raise RuntimeError("a mistake in a plugin")
+            case "quote":
+                raise RuntimeError(body.note) from KeyError(body.note)
             case "refuse":
                 raise Refuse("blocked", "no")
             case "hang":
