@@ -9,7 +9,7 @@ from typing import Any, Final
 from relay_bot.control.errors import ApiError
 from relay_bot.hall.message import Answered, answer_key, decode_answer, encode_answer
 from relay_bot.hall.session import AnswerMemory
-from relay_bot.journal.batch import Batch, Fenced, JournalError, SessionInfo, settle
+from relay_bot.journal.batch import OF_THE_PROCESS, Batch, Fenced, JournalError, SessionInfo, settle
 from relay_bot.journal.writer import Journal
 from relay_bot.wire.clock import now_ms
 
@@ -30,11 +30,11 @@ class _Turnstile:
 
 
 class IdempotencyLog:
-    """Remembers the answers of keyed requests, also over a restart."""
+    """Remembers the answers of keyed requests, also over a restart: for a day (see `Halls`)."""
 
     def __init__(self, journal: Journal, name: str) -> None:
         self._journal = journal
-        self._name = f"\0{name}"
+        self._name = OF_THE_PROCESS + name
         self._session: SessionInfo | None = None
         self._answers = AnswerMemory()
         self._running: dict[bytes, _Turnstile] = {}

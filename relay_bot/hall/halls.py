@@ -25,6 +25,7 @@ _STOOD_BACK_SECONDS: Final = 15.0
 _ENDED_SECONDS: Final = 60.0
 """How long a room's listing may be stale: joining a room that has closed would make it anew."""
 _FORGET_SECONDS: Final = 3600.0
+_DAY_MS: Final = 86_400_000
 _FRESH_SECONDS: Final = 30.0
 _ASK_AGAIN_SECONDS: Final = 5.0
 """A listing of rooms tells for so long that LiveKit answers; after that, one is asked for so often at most."""
@@ -192,14 +193,20 @@ class Halls:
         return events + await services.journal.erase(identity, pseudonym, services.personal(), besides=live)
 
     async def _forget_old(self) -> None:
-        """Delete what is older than the configuration lets it be kept."""
-        days = self._services.settings.storage.retention_days
-        if days <= 0 or time.monotonic() < self._forget_at:
+        """Delete what is older than it is to be kept: once an hour.
+
+        Answers to requests that belong to no hall go after a day: among them are join tokens, which name
+        somebody in a form that no erasure finds.
+        """
+        if time.monotonic() < self._forget_at:
             return
         self._forget_at = time.monotonic() + _FORGET_SECONDS
+        services, now = self._services, now_ms()
+        days = services.settings.storage.retention_days
         living = [hall.session.info.id for hall in self.all() if hall.session is not None]
         try:
-            gone = await self._services.journal.forget_sessions(now_ms() - int(days * 86_400_000), living)
+            await services.journal.forget_answers(now - _DAY_MS)
+            gone = await services.journal.forget_sessions(now - int(days * _DAY_MS), living) if days > 0 else 0
         except Unavailable as error:
             log.warning("halls.retention_failed", error=str(error))
         else:

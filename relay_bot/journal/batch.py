@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Final
 
 import msgspec
 
@@ -15,6 +16,9 @@ SnapshotRow = tuple[int, str, int, int, bytes]
 """session, plugin, seq, version, state"""
 SecretRow = tuple[int, str, bytes]
 """session, name, value"""
+
+OF_THE_PROCESS: Final = "\0"
+"""Begins the name of a session that is no hall's: it has answers only, and no end. LiveKit has no such room names."""
 
 
 class JournalError(Exception):

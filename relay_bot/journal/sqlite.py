@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from relay_bot.journal.batch import (
+    OF_THE_PROCESS,
     Batch,
     EventRow,
     Fenced,
@@ -27,6 +28,8 @@ from relay_bot.journal.erasing import Personal, erased
 
 _ROWS_A_STATEMENT: Final = 1000  # times 5 columns: well under SQLite's limit of 32,766 parameters
 _BUSY_SECONDS: Final = 2.0
+_A_HALLS: Final = chr(ord(OF_THE_PROCESS) + 1)
+"""From here on the names of sessions are halls'."""
 
 
 class SqliteStore:
@@ -228,7 +231,9 @@ class SqliteStore:
         with self._transaction():
             old = [
                 row[0]
-                for row in self._execute("SELECT id FROM sessions WHERE coalesce(ended_at, seen_at) < ?", (before,))
+                for row in self._execute(
+                    "SELECT id FROM sessions WHERE coalesce(ended_at, seen_at) < ? AND hall >= ?", (before, _A_HALLS)
+                )
                 if row[0] not in living
             ]
             for session in old:
@@ -237,6 +242,16 @@ class SqliteStore:
                 self._execute("DELETE FROM sessions WHERE id = ?", (session,))
         self._log_holds_secrets |= bool(old)
         return len(old)
+
+    def forget_answers(self, before: int) -> int:
+        """Delete the answers of the process's own sessions that are older than a time (ms); gives how many."""
+        with self._transaction():
+            gone = self._execute(
+                "DELETE FROM answers WHERE minute < ? AND session IN (SELECT id FROM sessions WHERE hall < ?)",
+                (before // 60_000, _A_HALLS),
+            ).rowcount
+        self._log_holds_secrets |= gone > 0
+        return gone
 
     def probe(self) -> None:
         """Check that the database can be written; raises `Unavailable`."""

@@ -92,6 +92,10 @@ class Journal:
         """See `SqliteStore.forget_sessions`."""
         return await self._call(lambda store: store.forget_sessions(before, living))
 
+    async def forget_answers(self, before: int) -> int:
+        """See `SqliteStore.forget_answers`."""
+        return await self._call(lambda store: store.forget_answers(before))
+
     async def probe(self) -> None:
         """Check that the database can be written; raises `Unavailable`."""
         await self._call(lambda store: store.probe())

@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from relay_bot.control import idempotency
 from relay_bot.control.idempotency import IdempotencyLog
 from relay_bot.journal.batch import Batch, Unavailable
+from relay_bot.wire.clock import now_ms
 from tests.control.support import Endpoint
 
 
@@ -152,3 +154,33 @@ async def test_the_log_lets_one_through_after_the_other(endpoint: Endpoint) -> N
 
 
 JOIN = {"participant_id": "ann", "display_name": "Ann", "role": "publisher"}
+
+
+# -- how long -----------------------------------------------------------------------------------------
+
+
+async def test_keys_of_no_hall_are_forgotten_by_age(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not with the halls' sessions: the log is in use however long ago it was begun."""
+    now = now_ms()
+    room = {"name": "r"}
+    monkeypatch.setattr(idempotency, "now_ms", lambda: now - 100_000_000)
+    await endpoint.restart()
+    await endpoint.call("POST", "/v1/rooms", room, key="old")
+    monkeypatch.setattr(idempotency, "now_ms", lambda: now)
+    await endpoint.call("POST", "/v1/rooms", room, key="new")
+    assert await endpoint.journal.forget_sessions(now - 50_000_000, []) == 0
+    assert await endpoint.journal.forget_answers(now - 50_000_000) == 1
+    await endpoint.restart()
+    endpoint.rooms.open.clear()
+    await endpoint.call("POST", "/v1/rooms", room, key="new")
+    assert endpoint.rooms.open == {}, "its answer is kept"
+    await endpoint.call("POST", "/v1/rooms", room, key="old")
+    assert set(endpoint.rooms.open) == {"r"}, "it is a new key again"
+
+
+async def test_keys_of_a_hall_stay_as_long_as_its_session(endpoint: Endpoint) -> None:
+    first = await endpoint.interact("note", {"text": "a"}, key="k")
+    assert await endpoint.journal.forget_answers(now_ms() + 120_000) == 0
+    await endpoint.restart()
+    assert (await endpoint.interact("note", {"text": "a"}, key="k")).body == first.body
+    assert await notes(endpoint) == ["a"]

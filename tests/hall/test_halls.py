@@ -12,8 +12,9 @@ import pytest
 from relay_bot.hall.halls import Halls
 from relay_bot.hall.services import EffectFailed
 from relay_bot.link import Lost, Reason
-from relay_bot.settings import HallsSettings, Settings
+from relay_bot.settings import HallsSettings, Settings, StorageSettings
 from relay_bot.testing import HallKit
+from relay_bot.wire.clock import now_ms
 from tests.support.halls import open_journal
 
 
@@ -38,6 +39,7 @@ class World:
 
     def __init__(self, kit: HallKit) -> None:
         self._kit = kit
+        self.journal = kit.journal
         self.room = kit.room
         self.livekit = Livekit()
         rooms = kit._services.rooms
@@ -54,7 +56,8 @@ class World:
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncGenerator[World]:
     async with open_journal(tmp_path) as journal:
-        made = World(HallKit(journal, {}, Settings(halls=HallsSettings(reconcile_seconds=3600))))
+        settings = Settings(halls=HallsSettings(reconcile_seconds=3600), storage=StorageSettings(retention_days=0))
+        made = World(HallKit(journal, {}, settings))
         yield made
         await made.halls.stop()
 
@@ -100,3 +103,18 @@ async def test_a_silent_livekit_is_asked_once_for_all_who_want_to_know(world: Wo
     world.livekit.failing = True
     answers = await asyncio.gather(*(world.halls.hears_livekit() for _ in range(5)))
     assert (answers, world.livekit.asked) == ([False] * 5, 1)
+
+
+async def test_answers_to_no_hall_are_kept_for_a_day(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the sessions are kept for ever."""
+    asked: list[int] = []
+
+    async def forget_answers(before: int) -> int:
+        asked.append(before)
+        return 0
+
+    monkeypatch.setattr(world.journal, "forget_answers", forget_answers)
+    for _ in range(2):
+        await world.halls._forget_old()
+    assert len(asked) == 1, "once an hour"
+    assert 86_000_000 < now_ms() - asked[0] < 87_000_000
