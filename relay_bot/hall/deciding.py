@@ -183,9 +183,11 @@ class Decider:
             return
         message = Message(item.plugin, msgspec.Raw(b"{}"), THE_BACKEND, item.waiter, stamp=item.stamp, key=item.key)
         context = TurnContext(turn, item.plugin, THE_BACKEND, now, private=True)
-        method = getattr(self.session.plugins[item.plugin], item.route.method)
+        plugin = self.session.plugins.get(item.plugin)
         try:
-            result = self._call(item.plugin, partial(method, item.request, context))
+            if plugin is None:  # routes are those of the start, a hall's plugins those of the last reload
+                raise Refuse("not_found", f"the plugin {item.plugin} is not enabled in this hall")
+            result = self._call(item.plugin, partial(getattr(plugin, item.route.method), item.request, context))
             answer = Answered(result=result, digest=item.digest)
         except Refuse as refusal:
             answer = Answered(error=refusal.payload(None), digest=item.digest)

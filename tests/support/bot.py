@@ -96,12 +96,12 @@ class Bot:
         self.log = folder / "bot.log"
         self.token = secrets.token_hex(16)
         self._expected: set[str] = set()
-        self._config = folder / "config.yaml"
-        self._config.write_text(yaml.safe_dump(self._settings(settings or {}), sort_keys=False), "utf-8")
+        self.config = folder / "config.yaml"
+        self.config.write_text(yaml.safe_dump(self._settings(settings or {}), sort_keys=False), "utf-8")
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("RELAY_", "LIVEKIT_"))}
         self._child = Child(
             "relay-bot",
-            [sys.executable, "-m", "relay_bot", "run", "--config", self._config],
+            [sys.executable, "-m", "relay_bot", "run", "--config", self.config],
             log=self.log,
             env=environment | livekit.env | {"RELAY_CONTROL_TOKEN": self.token},
             cwd=ROOT,
