@@ -104,8 +104,8 @@ class Decider:
             self.turn, name, message.sender, now, message.message_id, message.audience, message.private
         )
         method = getattr(self.session.plugins[name], handler.method)
-        result = self._call(name, partial(method, body, context))
-        return ACKED if result is None else Answered(result=msgspec.to_builtins(result))
+        result = self._call(name, lambda: msgspec.to_builtins(method(body, context)))  # inside: it may not be JSON
+        return ACKED if result is None else Answered(result=result)
 
     def _command(self, line: str, message: Message, now: int) -> Answered:
         def context(name: str) -> TurnContext:
@@ -187,7 +187,9 @@ class Decider:
         try:
             if plugin is None:  # routes are those of the start, a hall's plugins those of the last reload
                 raise Refuse("not_found", f"the plugin {item.plugin} is not enabled in this hall")
-            result = self._call(item.plugin, partial(getattr(plugin, item.route.method), item.request, context))
+            run = partial(getattr(plugin, item.route.method), item.request, context)
+            # An answer that is kept must be JSON; of the others that is seen when they are sent.
+            result = self._call(item.plugin, run if item.key is None else lambda: msgspec.to_builtins(run()))
             answer = Answered(result=result, digest=item.digest)
         except Refuse as refusal:
             answer = Answered(error=refusal.payload(None), digest=item.digest)

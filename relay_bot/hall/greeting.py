@@ -26,7 +26,9 @@ def hall_state(session: Session, hall: HallView, participant: Participant, call:
         "bot_identity": hall.bot_identity,
         "role": participant.role.label,
     }
-    return _fitted(state | parts(session.plugins, lambda plugin: plugin.hall_state(participant), call))
+    return _fitted(
+        state | parts(session.plugins, lambda plugin: msgspec.to_builtins(plugin.hall_state(participant)), call)
+    )
 
 
 def _fitted(state: dict[str, Any]) -> dict[str, Any]:

@@ -218,7 +218,7 @@ class Hall:
             "bot_identity": self.bot_identity,
         }
         if self._session is not None:
-            found |= parts(self._session.plugins, lambda plugin: plugin.summary(), self._calls)
+            found |= parts(self._session.plugins, lambda plugin: msgspec.to_builtins(plugin.summary()), self._calls)
         return found
 
     # -- life -----------------------------------------------------------------------------------------------
@@ -386,6 +386,9 @@ class Hall:
                 except Halted:
                     for left in items[index + 1 :]:
                         self._take_degraded(left)
+                    raise
+                except BaseException:  # a fault of ours, which ends the hall: whoever waits is told so
+                    self._mailbox.give_back(items[index:])
                     raise
             if self._decider is decider:
                 self._expire(decider)

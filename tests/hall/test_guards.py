@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 
 import pytest
 
-from relay_bot.hall.message import Message
+from relay_bot.hall.message import FutureWaiter, Message, RouteCall
 from relay_bot.hall.watchdog import Watchdog
 from relay_bot.testing import HallKit, Refused
 
 PLUGIN = """
 import time
 
-from relay_bot.plugin import Context, Participant, Plugin, Refuse, Sender, State, command
+from relay_bot.plugin import (
+    Body, Context, Participant, Plugin, Refuse, Request, Sender, State, command, handle, route
+)
 
 BANNED = Refuse("blocked", "you are banned")
+
+class Thing(Body, type="thing"):
+    pass
+
+class PostThing(Request, frozen=True):
+    pass
 
 class Nothing(State):
     pass
@@ -31,6 +40,18 @@ class GuardPlugin(Plugin[Nothing]):
         if self.how == "hang":
             time.sleep(30)
 
+    def _part(self) -> dict[str, object]:
+        self._fail()
+        return {"guard": object() if self.how == "give what is no JSON" else 1}
+
+    @handle
+    def thing(self, body: Thing, ctx: Context) -> object:
+        return object()
+
+    @route("POST", "/thing")
+    def post_thing(self, request: PostThing, ctx: Context) -> object:
+        return object()
+
     def refuses(self, sender: Sender, kind: str) -> Refuse | None:
         if kind == "trap":
             raise RuntimeError("a mistake in a plugin")
@@ -43,12 +64,10 @@ class GuardPlugin(Plugin[Nothing]):
         return None
 
     def summary(self) -> dict[str, object]:
-        self._fail()
-        return {"guard": 1}
+        return self._part()
 
     def hall_state(self, participant: Participant) -> dict[str, object]:
-        self._fail()
-        return {"guard": 1}
+        return self._part()
 
     def wants_command(self, name: str) -> bool:
         self._fail()
@@ -101,16 +120,54 @@ async def test_a_guard_that_raises_costs_its_message_alone(kit: HallKit) -> None
     assert kit.hall.session is hall, "the hall did not have to open its session again"
 
 
-@pytest.fixture(params=["raise", "hang"])
+async def test_a_result_that_is_no_json_costs_its_message(kit: HallKit) -> None:
+    alice = await kit.join("alice")
+    with pytest.raises(Refused, match="internal"):
+        await alice.ask("thing", {})
+    with pytest.raises(Refused, match="internal"):
+        await kit.backend("thing", {})
+    spec = kit.loaded["guard"].spec
+    item = RouteCall("guard", spec.routes[0], spec.routes[0].request_type(), FutureWaiter(), b"key", "", 0.0)
+    async with asyncio.timeout(5):
+        answer = await kit.hall.request(item)
+    assert answer.error is not None
+    assert answer.error["code"] == "internal"
+    assert await alice.ask("anything", {}) is None
+
+
+async def test_a_fault_of_the_halls_own_leaves_nobody_waiting(kit: HallKit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends the hall, which is found again; whoever had asked is told that it is over."""
+    alice = await kit.join("alice")
+    decider = kit.hall._decider
+    assert decider is not None
+
+    def fails(item: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(decider, "backend_message", fails)
+    asked = [asyncio.create_task(kit.backend("thing", {})) for _ in range(2)]
+    await asyncio.sleep(0)
+    asked.append(asyncio.create_task(alice.ask("anything", {})))
+    for one in asked:
+        with pytest.raises(Refused, match="hall_not_active"):
+            await one
+    assert kit._task is not None
+    with pytest.raises(ZeroDivisionError):
+        await kit._task
+    kit._task = None
+
+
+@pytest.fixture(params=["raise", "hang", "give what is no JSON"])
 def how(request: pytest.FixtureRequest, kit: HallKit) -> Generator[str]:
     """A way to fail; a watchdog looks after the hall."""
-    watchdog = Watchdog(limit_seconds=0.1)
+    watchdog = Watchdog(limit_seconds=0.5)
     watchdog.start()
     kit.hall._calls._watchdog = watchdog
     yield request.param
     watchdog.stop()
 
 
+@pytest.mark.parametrize("how", ["raise", "hang"], indirect=True)
 async def test_a_token_is_refused_where_nobody_can_tell_of_a_ban(kit: HallKit, how: str) -> None:
     assert kit.hall.refuses_join("alice") is None
     fails(kit, how)
@@ -134,6 +191,7 @@ async def test_who_asks_for_the_state_gets_what_there_is(kit: HallKit, how: str)
     assert (state["role"], "guard" in state) == ("viewer", False)
 
 
+@pytest.mark.parametrize("how", ["raise", "hang"], indirect=True)
 async def test_a_command_that_two_have_is_refused(kit: HallKit, how: str) -> None:
     alice = await kit.join("alice")
     fails(kit, how)
