@@ -10,7 +10,7 @@ from types import FrameType
 
 from bench.errors import BenchError, CannotBuildError
 from bench.report import Row, Surroundings, as_json, markdown, print_table
-from bench.scenarios import halls, journal, restart, votes
+from bench.scenarios import halls, journal, native, restart, votes
 from bench.stage import Plan, Stage
 from scripts.devstack.errors import StackError
 from scripts.devstack.voice import Voice
@@ -20,6 +20,7 @@ _ON_STAGE: dict[str, Callable[[Stage], list[Row]]] = {
     **votes.SCENARIOS,
     **halls.SCENARIOS,
     **restart.SCENARIOS,
+    **native.SCENARIOS,
 }
 _JOURNAL = "journal"
 NAMES = (*_ON_STAGE, _JOURNAL)

@@ -1,24 +1,30 @@
 """What the scenarios share: one livekit-server, one crowd, and the bots side by side."""
 
 import shutil
+import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 from bench.bare.bot import Behaviour
 from bench.drive.bare import Bare
-from bench.drive.crowd import Crowd, crowd_binary
-from bench.drive.ours import RelayBot
+from bench.drive.crowd import Crowd
+from bench.drive.ours import Link, RelayBot
+from bench.drive.programs import ensure_programs
 from scripts.devstack.livekit_server import LiveKitServer
+from scripts.devstack.native_link import ensure_link
 from scripts.devstack.provision import ensure_server
 from scripts.devstack.voice import Voice
 
 OPTIONS = 4  # in every poll of the bench
 POLL = "bench"
 WARM_UP_SECONDS = 12.0  # in its first 10 s in a room the SDK checks its connection 50 times a second
+
+_Bot = TypeVar("_Bot", Bare, RelayBot)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +40,10 @@ class Plan:
     halls: int = 100
     hall_messages: int = 40  # of each hall's one participant
     memory_halls: int = 30
+    native_votes: int = 250  # of each participant in a burst with answers on the native link
+    native_halls: int = 200
+    native_audience: int = 1_000
+    socket_frames: int = 200_000
     journal_votes: int = 200_000
     restart_votes: int = 100_000
 
@@ -45,17 +55,18 @@ class Stage:
         self.plan = plan
         self.voice = voice
         self._owned = ExitStack()
-        self._one_hall: OneHall | None = None
+        self._sdk_hall: SdkHall | None = None
+        self._native_hall: NativeHall | None = None
 
     def __enter__(self) -> Self:
         try:
             binary = ensure_server(self.voice)
-            crowd = crowd_binary(self.voice)
+            self._programs = ensure_programs(self.voice)
             self.directory = Path(tempfile.mkdtemp(prefix="relay-bench-"))
             self._owned.callback(shutil.rmtree, self.directory, ignore_errors=True)
             quiet = {"logging": {"level": "error"}}
             self.server = self._owned.enter_context(LiveKitServer(binary, self.directory, overrides=quiet))
-            self.crowd = Crowd(crowd, self.server)
+            self.crowd = Crowd(self._programs.crowd, self.server)
             self._owned.callback(self.crowd.close)
         except BaseException:
             self._owned.close()
@@ -66,12 +77,20 @@ class Stage:
         self._owned.close()
 
     def bare(self, behaviour: Behaviour, identity: str) -> Bare:
-        bot = Bare(behaviour, identity, self.server)
-        self._owned.callback(bot.close)
-        return bot
+        """A bare bot on the Python SDK."""
+        command = [sys.executable, "-m", "bench.bare", behaviour, identity]
+        return self._own(Bare(identity, command, self.server, answers=behaviour == "echo"))
 
-    def relay_bot(self, name: str, include: list[str]) -> RelayBot:
-        bot = RelayBot(name, self.server, self.directory, include)
+    def go_echo(self, identity: str) -> Bare:
+        """A bare echo on the Go SDK."""
+        return self._own(Bare(identity, [self._programs.echo, identity], self.server, answers=True))
+
+    def relay_bot(self, name: str, include: list[str], link: Link = "sdk") -> RelayBot:
+        if link == "native":
+            ensure_link(self.voice)
+        return self._own(RelayBot(name, self.server, self.directory, include, link))
+
+    def _own(self, bot: _Bot) -> _Bot:
         self._owned.callback(bot.close)
         return bot
 
@@ -85,44 +104,66 @@ class Stage:
         for hall in halls:
             self.server.call("DeleteRoom", {"room": hall})
 
-    def one_hall(self) -> "OneHall":
-        """The hall in which relay-bot, a bare sink and a bare echo sit side by side; made once."""
-        if self._one_hall is None:
-            self._one_hall = OneHall(self)
-        return self._one_hall
+    def sdk_hall(self) -> "SdkHall":
+        """The hall for what stands on the Python SDK; made once."""
+        if self._sdk_hall is None:
+            self._sdk_hall = SdkHall(self)
+        return self._sdk_hall
+
+    def native_hall(self) -> "NativeHall":
+        """The hall for what is measured of the native link; made once."""
+        if self._native_hall is None:
+            self._native_hall = NativeHall(self)
+        return self._native_hall
 
 
 class OneHall:
-    """One hall, one crowd, three bots: each packet goes to one of them alone.
+    """One hall, one crowd, our bot and bare ones side by side: each packet goes to one of them alone.
 
     The bots come after the crowd, so that they know everybody from the start; then all wait until the
     SDK's first seconds in a room are over.
     """
 
-    name = "one"
-
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Stage, name: str, ours: RelayBot, bare: Sequence[Bare]) -> None:
         plan, crowd = stage.plan, stage.crowd
-        with stage.voice.busy(f"{plan.participants} participants and three bots join a hall"):
-            crowd.join([self.name], plan.participants)
-            self.ours = stage.relay_bot("ours", [self.name])
-            self.ours.start()
-            self.sink = stage.bare("sink", "bare-sink")
-            self.echo = stage.bare("echo", "bare-echo")
-            self.sink.join([self.name])
-            self.echo.join([self.name])
-            self.ours.open_poll(self.name, POLL, OPTIONS)
+        self.name = name
+        self.ours = ours
+        with stage.voice.busy(f"{plan.participants} participants and {1 + len(bare)} bots join a hall"):
+            crowd.join([name], plan.participants)
+            ours.start()
+            for bot in bare:
+                bot.join([name])
+            ours.open_poll(name, POLL, OPTIONS)
             joined = time.monotonic()
-            for bot in (self.ours, self.echo, self.sink):
+            for bot in (ours, *bare):
                 # Each participant's first packet makes its connection, and can vanish: so ask for an answer.
                 crowd.burst(
                     bot.identity,
                     POLL,
-                    halls=[self.name],
+                    halls=[name],
                     votes=1,
                     options=OPTIONS,
-                    with_id=bot is not self.sink,
+                    with_id=bot.answers,
                     resend_seconds=2,
                     seconds=20,
                 )
             time.sleep(max(0.0, joined + WARM_UP_SECONDS - time.monotonic()))
+
+
+class SdkHall(OneHall):
+    """relay-bot on the Python SDK, a bare sink and a bare echo."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.sink = stage.bare("sink", "bare-sink")
+        self.echo = stage.bare("echo", "bare-echo")
+        super().__init__(stage, "one", stage.relay_bot("ours", ["one"]), [self.echo, self.sink])
+
+
+class NativeHall(OneHall):
+    """relay-bot on the native link, a bare echo on the Python SDK and one on the Go SDK."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.echo = stage.bare("echo", "bare-echo")
+        self.go_echo = stage.go_echo("bare-go-echo")
+        ours = stage.relay_bot("native", ["native"], "native")
+        super().__init__(stage, "native", ours, [self.echo, self.go_echo])

@@ -16,8 +16,6 @@
 package main
 
 import (
-	"bufio"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
@@ -26,10 +24,11 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/livekit/protocol/logger"
 	lksdk "github.com/livekit/server-sdk-go/v2"
+
+	"relay-bot/bench/crowd/internal/lines"
 )
 
 const (
-	maxCommandBytes = 1 << 20
 	maxParticipants = 2_000
 	maxVotes        = 500_000
 	maxOptions      = 100
@@ -73,31 +72,11 @@ func main() {
 	})
 	// The SDK logs every join to stderr; what goes wrong is in the answers.
 	lksdk.SetLogger(logger.LogRLogger(logr.Discard()))
-	if err := serve(); err != nil {
+	crowd := newAudience()
+	err := lines.Serve(os.Stdin, os.Stdout, crowd.do)
+	crowd.leave(nil)
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "crowd:", err)
 		os.Exit(1)
 	}
-}
-
-// serve answers commands until stdin closes, then takes everybody home.
-func serve() error {
-	crowd := newAudience()
-	defer crowd.leave(nil)
-	out := json.NewEncoder(os.Stdout)
-	lines := bufio.NewScanner(os.Stdin)
-	lines.Buffer(make([]byte, 64*1024), maxCommandBytes)
-	for lines.Scan() {
-		var cmd command
-		if err := json.Unmarshal(lines.Bytes(), &cmd); err != nil {
-			return fmt.Errorf("a command that is not JSON: %w", err)
-		}
-		answer, err := crowd.do(cmd)
-		if err != nil {
-			answer = map[string]any{"event": "failed", "error": err.Error()}
-		}
-		if err := out.Encode(answer); err != nil {
-			return fmt.Errorf("nobody reads the answers: %w", err)
-		}
-	}
-	return lines.Err()
 }

@@ -1,12 +1,11 @@
 """Drives a bare bot's process."""
 
 import os
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
-from bench.bare.bot import Behaviour
 from bench.drive.lines import LinesChild
 from scripts.devstack.livekit_server import LiveKitServer
 
@@ -36,16 +35,22 @@ class Seen(msgspec.Struct):
 
 
 class Bare:
-    """A bare bot in its own process."""
+    """A bare bot in its own process.
 
-    def __init__(self, behaviour: Behaviour, identity: str, server: LiveKitServer) -> None:
+    Args:
+        identity: What it is called in the halls.
+        command: Starts it: `bench.bare` on the Python SDK, or the crowd's `echo` on the Go SDK.
+        server: The LiveKit that it works for.
+        answers: Whether it answers packets.
+    """
+
+    def __init__(
+        self, identity: str, command: Sequence[str | os.PathLike[str]], server: LiveKitServer, *, answers: bool
+    ) -> None:
         self.identity = identity
-        self._child = LinesChild(
-            identity,
-            [sys.executable, "-m", "bench.bare", behaviour, identity],
-            env=os.environ | livekit_environment(server),
-            cwd=_CHECKOUT,
-        )
+        self.answers = answers
+        env = os.environ | livekit_environment(server)
+        self._child = LinesChild(identity, command, env=env, cwd=_CHECKOUT)
 
     @property
     def pid(self) -> int:

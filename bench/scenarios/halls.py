@@ -87,7 +87,7 @@ def halls(stage: Stage) -> list[Row]:
     Both bots of a kind get the same. What the halls cost when idle is taken off: with many of them that
     is no part of a message.
     """
-    plan, one = stage.plan, stage.one_hall()
+    plan, one = stage.plan, stage.sdk_hall()
     names = [f"many-{n}" for n in range(plan.halls)]
     with stage.voice.busy(f"two bots join {plan.halls} halls"):
         stage.crowd.join(names, 1)
@@ -104,32 +104,12 @@ def halls(stage: Stage) -> list[Row]:
         time.sleep(WARM_UP_SECONDS)
     total = plan.halls * plan.hall_messages
     votes_in_one = total // plan.participants
-
-    def burst(bot: RelayBot | Bare, where: list[str], votes: int) -> float:
-        def send() -> None:
-            stage.crowd.burst(
-                bot.identity,
-                POLL,
-                halls=where,
-                votes=votes,
-                options=OPTIONS,
-                with_id=False,
-                spread_seconds=plan.spread_seconds,
-            )
-
-        before = _arrived(bot)
-        cost = cost_of(bot.pid, send, idle=idle_share(bot.pid))
-        arrived = _arrived(bot) - before
-        if arrived != total:
-            raise BenchError(f"{arrived} of {total} messages arrived in {len(where)} halls")
-        return cost.own / total * 1e6
-
     costs: dict[str, list[float]] = {"ours_1": [], "ours_many": [], "bare_1": [], "bare_many": []}
     for _ in range(min(plan.rounds, _ROUNDS)):
-        costs["ours_1"].append(burst(one.ours, [one.name], votes_in_one))
-        costs["ours_many"].append(burst(ours, names, plan.hall_messages))
-        costs["bare_1"].append(burst(one.sink, [one.name], votes_in_one))
-        costs["bare_many"].append(burst(bare, names, plan.hall_messages))
+        costs["ours_1"].append(message_cost(stage, one.ours, [one.name], votes_in_one, total))
+        costs["ours_many"].append(message_cost(stage, ours, names, plan.hall_messages, total))
+        costs["bare_1"].append(message_cost(stage, one.sink, [one.name], votes_in_one, total))
+        costs["bare_many"].append(message_cost(stage, bare, names, plan.hall_messages, total))
     mine = Spread.of_ratios(costs["ours_many"], costs["ours_1"])
     theirs = Spread.of_ratios(costs["bare_many"], costs["bare_1"])
     medians = {name: Spread.of(values).median for name, values in costs.items()}
@@ -145,6 +125,34 @@ def halls(stage: Stage) -> list[Row]:
             samples={f"{name}_us": values for name, values in costs.items()},
         )
     ]
+
+
+def message_cost(stage: Stage, bot: RelayBot | Bare, where: list[str], votes: int, total: int) -> float:
+    """Let each participant of these halls vote so often, without ids; gives the microseconds of CPU a message.
+
+    What the bot costs when idle is taken off.
+
+    Raises:
+        BenchError: Not all `total` messages arrived.
+    """
+
+    def send() -> None:
+        stage.crowd.burst(
+            bot.identity,
+            POLL,
+            halls=where,
+            votes=votes,
+            options=OPTIONS,
+            with_id=False,
+            spread_seconds=stage.plan.spread_seconds,
+        )
+
+    before = _arrived(bot)
+    cost = cost_of(bot.pid, send, idle=idle_share(bot.pid))
+    arrived = _arrived(bot) - before
+    if arrived != total:
+        raise BenchError(f"{arrived} of {total} messages arrived in {len(where)} halls")
+    return cost.own / total * 1e6
 
 
 def _arrived(bot: RelayBot | Bare) -> int:

@@ -1,9 +1,10 @@
 """What a vote costs, and how long its voter waits: relay-bot beside the bare sink and the bare echo."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from bench.drive.bare import Bare
-from bench.drive.crowd import Outcome
+from bench.drive.crowd import Latency, Outcome
 from bench.drive.ours import RelayBot
 from bench.errors import BenchError
 from bench.measure import Spread, cost_of, quantile
@@ -21,7 +22,7 @@ _BLOCKS = 8
 
 def tally(stage: Stage) -> list[Row]:
     """Bursts without answers: all that a vote costs is taking it, counting it and keeping it."""
-    hall, plan = stage.one_hall(), stage.plan
+    hall, plan = stage.sdk_hall(), stage.plan
     total = plan.votes * plan.participants
 
     def burst(bot: RelayBot | Bare) -> float:
@@ -35,7 +36,7 @@ def tally(stage: Stage) -> list[Row]:
                 with_id=False,
                 spread_seconds=plan.spread_seconds,
             )
-            _require(outcome.sent == total, f"{outcome.sent} of {total} votes were sent")
+            require(outcome.sent == total, f"{outcome.sent} of {total} votes were sent")
             last_choices[:] = outcome.choices
 
         return cost_of(bot.pid, send).cpu / total * 1e6
@@ -48,53 +49,65 @@ def tally(stage: Stage) -> list[Row]:
         ours.append(burst(hall.ours))
         _check_tally(hall, last_choices)
         kept = hall.ours.votes_kept() - kept
-        _require(kept == total, f"the journal has {kept} of {total} votes")
+        require(kept == total, f"the journal has {kept} of {total} votes")
         seen = hall.sink.seen().received
         bare.append(burst(hall.sink))
         arrived = hall.sink.seen().received - seen
-        _require(arrived == total, f"the bare sink received {arrived} of {total} votes")
-    return [_cpu_row("tally", TALLY, TALLY_HOLD, ours, bare)]
+        require(arrived == total, f"the bare sink received {arrived} of {total} votes")
+    return [cpu_row("tally", TALLY, TALLY_HOLD, ours, bare)]
 
 
 def ack(stage: Stage) -> list[Row]:
     """Bursts in which every vote is answered: after the commit by ours, at once by the bare echo."""
-    hall, plan = stage.one_hall(), stage.plan
-    total = plan.acked_votes * plan.participants
-    waits: dict[str, list[float]] = {
-        "ours_p50_ms": [],
-        "bare_p50_ms": [],
-        "ours_p99_ms": [],
-        "bare_p99_ms": [],
-    }
-
-    def burst(bot: RelayBot | Bare, side: str) -> float:
-        outcomes: list[Outcome] = []
-
-        def send() -> None:
-            outcome = stage.crowd.burst(
-                bot.identity,
-                POLL,
-                halls=[hall.name],
-                votes=plan.acked_votes,
-                options=OPTIONS,
-                with_id=True,
-                spread_seconds=plan.spread_seconds / 2,
-            )
-            outcomes.append(outcome)
-
-        cpu = cost_of(bot.pid, send).cpu / total * 1e6
-        outcome = outcomes[0]
-        _require(outcome.acked == total, f"{bot.identity} answered {outcome.acked} of {total} votes")
-        waits[f"{side}_p50_ms"].append(outcome.latency_ms.p50)
-        waits[f"{side}_p99_ms"].append(outcome.latency_ms.p99)
-        return cpu
-
-    ours: list[float] = []
-    bare: list[float] = []
+    hall, plan = stage.sdk_hall(), stage.plan
+    spread = plan.spread_seconds / 2
+    ours: list[Acked] = []
+    bare: list[Acked] = []
     for _ in range(plan.rounds):
-        ours.append(burst(hall.ours, "ours"))
-        bare.append(burst(hall.echo, "bare"))
-    return [_cpu_row("ack", ACK, ACK_HOLD, ours, bare, waits)]
+        ours.append(acked_burst(stage, hall, hall.ours, plan.acked_votes, spread))
+        bare.append(acked_burst(stage, hall, hall.echo, plan.acked_votes, spread))
+    waits = {
+        "ours_p50_ms": [one.wait.p50 for one in ours],
+        "bare_p50_ms": [one.wait.p50 for one in bare],
+        "ours_p99_ms": [one.wait.p99 for one in ours],
+        "bare_p99_ms": [one.wait.p99 for one in bare],
+    }
+    return [cpu_row("ack", ACK, ACK_HOLD, [one.cpu_us for one in ours], [one.cpu_us for one in bare], waits)]
+
+
+@dataclass(frozen=True, slots=True)
+class Acked:
+    """What a burst in which every vote was answered came to."""
+
+    cpu_us: float  # of the bot, a vote
+    wait: Latency  # of the voters, for their answers
+
+
+def acked_burst(stage: Stage, hall: OneHall, bot: RelayBot | Bare, votes: int, spread_seconds: float) -> Acked:
+    """Let each participant of the hall vote so often, with ids, within the given time.
+
+    Raises:
+        BenchError: A vote had no answer.
+    """
+    total = votes * stage.plan.participants
+    outcomes: list[Outcome] = []
+
+    def send() -> None:
+        outcome = stage.crowd.burst(
+            bot.identity,
+            POLL,
+            halls=[hall.name],
+            votes=votes,
+            options=OPTIONS,
+            with_id=True,
+            spread_seconds=spread_seconds,
+        )
+        outcomes.append(outcome)
+
+    cpu = cost_of(bot.pid, send).cpu / total * 1e6
+    outcome = outcomes[0]
+    require(outcome.acked == total, f"{bot.identity} answered {outcome.acked} of {total} votes")
+    return Acked(cpu, outcome.latency_ms)
 
 
 def round_trip(stage: Stage) -> list[Row]:
@@ -102,12 +115,12 @@ def round_trip(stage: Stage) -> list[Row]:
 
     A round takes its turns in short blocks, so that both bots share whatever else the machine does.
     """
-    hall, plan = stage.one_hall(), stage.plan
+    hall, plan = stage.sdk_hall(), stage.plan
     block = max(1, plan.pings // _BLOCKS)
 
     def pings(bot: RelayBot | Bare) -> list[float]:
         outcome = stage.crowd.pingpong(bot.identity, POLL, hall=hall.name, votes=block, options=OPTIONS)
-        _require(outcome.acked == block, f"{bot.identity} answered {outcome.acked} of {block} pings")
+        require(outcome.acked == block, f"{bot.identity} answered {outcome.acked} of {block} pings")
         return outcome.samples_ms
 
     ours: list[list[float]] = []
@@ -142,7 +155,7 @@ def _round_trip_row(ours: list[list[float]], bare: list[list[float]], name: str,
     )
 
 
-def _cpu_row(
+def cpu_row(
     name: str,
     what: str,
     hold: float,
@@ -150,6 +163,7 @@ def _cpu_row(
     bare: list[float],
     more: dict[str, list[float]] | None = None,
 ) -> Row:
+    """A ratio of CPU a vote, with what else was noted of the rounds."""
     ratio = Spread.of_ratios(ours, bare)
     waits = more or {}
     return Row(
@@ -171,7 +185,8 @@ def _check_tally(hall: OneHall, expected: list[int]) -> None:
         raise BenchError(f"the tally is {tally}, the crowd's last votes were {expected}")
 
 
-def _require(condition: bool, otherwise: str) -> None:
+def require(condition: bool, otherwise: str) -> None:
+    """Raise `BenchError` where what a figure stands on isn't so."""
     if not condition:
         raise BenchError(otherwise)
 

@@ -1,0 +1,209 @@
+"""What the native link costs, both processes together: beside bare bots on the Python SDK and on the Go SDK."""
+
+import time
+from collections.abc import Callable
+
+from bench.drive.ours import RelayBot
+from bench.errors import BenchError
+from bench.measure import Spread, idle_share, memory_bytes
+from bench.report import Row
+from bench.scenarios.halls import message_cost
+from bench.scenarios.votes import Acked, acked_burst, cpu_row, require
+from bench.stage import OPTIONS, POLL, Stage
+
+ACKS_PYTHON = "native link: CPU an acked, durable vote in a burst, against a bare echo on the Python SDK"
+ACKS_GO = "native link: the same against a bare echo on the Go SDK, which keeps nothing"
+PYTHON_HOLD, GO_HOLD = 0.08, 2.5
+WAIT = "native link: ack p99 in a burst of {:,} votes from {} participants within a second"
+WAIT_MS_HOLD, WAIT_HOLD = 250.0, 0.1
+JOINS = "native link: {} halls found at once, joined and live"
+JOINS_HOLD = 30.0
+MEMORY = "native link: memory for an idle hall (USS), with {} halls"
+MEMORY_MB_HOLD = 1.0
+IDLE = "native link: CPU of an idle hall, with {} halls"
+IDLE_MS_HOLD = 0.5
+PACKETS = "native link: CPU a message with {} halls in the process, all of them voting, against 1 hall"
+PACKETS_HOLD = 1.3
+AUDIENCE = "native link: {:,} participants vote once within the same second"
+
+_ROUNDS = 3  # of what needs new processes, or as many seconds
+_SETTLE_SECONDS = 5.0
+_IDLE_SECONDS = 10.0
+_JOIN_PAUSE = 0.05
+_RESEND_SECONDS = 2.0
+
+
+def acks(stage: Stage) -> list[Row]:
+    """Bursts in which every vote is answered: after the commit by ours, at once by the bare echoes."""
+    hall, plan = stage.native_hall(), stage.plan
+    ours: list[Acked] = []
+    python: list[Acked] = []
+    go: list[Acked] = []
+    for _ in range(plan.rounds):
+        for bot, outcomes in ((hall.ours, ours), (hall.go_echo, go), (hall.echo, python)):
+            outcomes.append(acked_burst(stage, hall, bot, plan.native_votes, plan.spread_seconds))
+    cost = [one.cpu_us for one in ours]
+    return [
+        cpu_row("native_acks_python", ACKS_PYTHON, PYTHON_HOLD, cost, [one.cpu_us for one in python]),
+        cpu_row("native_acks_go", ACKS_GO, GO_HOLD, cost, [one.cpu_us for one in go]),
+        _wait_row(stage, ours, python, go),
+    ]
+
+
+def _wait_row(stage: Stage, ours: list[Acked], python: list[Acked], go: list[Acked]) -> Row:
+    plan = stage.plan
+    mine, theirs = [one.wait.p99 for one in ours], [one.wait.p99 for one in python]
+    middle, ratio = Spread.of(mine), Spread.of_ratios(mine, theirs)
+    return Row(
+        "native_acks_p99",
+        WAIT.format(plan.native_votes * plan.participants, plan.participants),
+        f"≤ {WAIT_MS_HOLD:g} ms, ≤ {WAIT_HOLD:g}×",
+        f"{middle.median:.0f} ms ({middle.least:.0f}–{middle.greatest:.0f})",
+        f"{Spread.of(theirs).median:.0f} ms",
+        ratio,
+        middle.median <= WAIT_MS_HOLD and ratio.median <= WAIT_HOLD,
+        samples={
+            "ours_ms": mine,
+            "ours_p50_ms": [one.wait.p50 for one in ours],
+            "bare_ms": theirs,
+            "go_ms": [one.wait.p99 for one in go],
+        },
+    )
+
+
+def halls(stage: Stage) -> list[Row]:
+    """Many halls with one participant each: how fast they are joined, and what they cost, idle and voting.
+
+    New processes each round; the last one's halls vote. The clock of the joins runs from the last moment at
+    which the new process did not answer yet (it asks for the rooms right after) until all halls are live.
+    Memory is compared with a process that has one of the halls, so that the base drops out; the idle CPU is
+    the whole process's, divided by its halls.
+    """
+    plan, one = stage.plan, stage.native_hall()
+    names = [f"natives-{n}" for n in range(plan.native_halls)]
+    with stage.voice.busy(f"{len(names)} participants join {len(names)} halls"):
+        stage.crowd.join(names, 1)
+    figures: dict[str, list[float]] = {"joins_a_second": [], "hall_mb": [], "idle_ms": []}
+    many = None
+    for number in range(min(plan.rounds, _ROUNDS)):
+        if many is not None:
+            many.close()
+        base = _base_memory(stage, number)
+        many = stage.relay_bot(f"natives-{number}", ["natives-*"], "native")
+        figures["joins_a_second"].append(_joins_a_second(many, names))
+        time.sleep(_SETTLE_SECONDS)
+        figures["hall_mb"].append((memory_bytes(many.pid) - base) / (len(names) - 1) / 1e6)
+        figures["idle_ms"].append(idle_share(many.pid, _IDLE_SECONDS) / len(names) * 1e3)
+    assert many is not None
+    for name in names:
+        many.open_poll(name, POLL, OPTIONS)
+    stage.crowd.burst(many.identity, POLL, halls=names, votes=1, options=OPTIONS, with_id=True, resend_seconds=2)
+    total = plan.native_halls * plan.hall_messages
+    costs: dict[str, list[float]] = {"one_us": [], "many_us": []}
+    for _ in range(min(plan.rounds, _ROUNDS)):
+        costs["one_us"].append(message_cost(stage, one.ours, [one.name], total // plan.participants, total))
+        costs["many_us"].append(message_cost(stage, many, names, plan.hall_messages, total))
+    joins, memory, idle = (Spread.of(values) for values in figures.values())
+    packets = Spread.of_ratios(costs["many_us"], costs["one_us"])
+    return [
+        Row(
+            "native_joins",
+            JOINS.format(len(names)),
+            f"≥ {JOINS_HOLD:g}/s",
+            f"{joins.median:.0f}/s ({joins.least:.0f}–{joins.greatest:.0f})",
+            held=joins.median >= JOINS_HOLD,
+            samples={"joins_a_second": figures["joins_a_second"]},
+        ),
+        Row(
+            "native_memory",
+            MEMORY.format(len(names)),
+            f"≤ {MEMORY_MB_HOLD:g} MB",
+            f"{memory.median:.2f} MB ({memory.least:.2f}–{memory.greatest:.2f})",
+            held=memory.median <= MEMORY_MB_HOLD,
+            samples={"mb": figures["hall_mb"]},
+        ),
+        Row(
+            "native_idle",
+            IDLE.format(len(names)),
+            f"≤ {IDLE_MS_HOLD:g} ms/s",
+            f"{idle.median:.2f} ms/s ({idle.least:.2f}–{idle.greatest:.2f})",
+            held=idle.median <= IDLE_MS_HOLD,
+            samples={"ms_a_second": figures["idle_ms"]},
+        ),
+        Row(
+            "native_packets",
+            PACKETS.format(len(names)),
+            f"≤ {PACKETS_HOLD:g}×",
+            f"{Spread.of(costs['one_us']).median:.0f} → {Spread.of(costs['many_us']).median:.0f} µs",
+            ratio=packets,
+            held=packets.median <= PACKETS_HOLD,
+            samples=costs,
+        ),
+    ]
+
+
+def _base_memory(stage: Stage, number: int) -> int:
+    """What a process with one of the halls has, once it has settled."""
+    few = stage.relay_bot(f"natives-{number}-base", ["natives-0"], "native")
+    few.start()
+    few.wait_for_halls(["natives-0"])
+    time.sleep(_SETTLE_SECONDS)
+    base = memory_bytes(few.pid)
+    few.close()
+    return base
+
+
+def _joins_a_second(bot: RelayBot, names: list[str]) -> float:
+    bot.start(wait=False)
+    started = bot.wait_for_answer()
+    bot.wait_for_halls(names, pause=_JOIN_PAUSE)
+    return len(names) / (time.monotonic() - started)
+
+
+def audience(stage: Stage) -> list[Row]:
+    """A thousand participants who have just joined vote once each, within the same second.
+
+    A vote whose answer is late is sent again with the same id, as clients do; the journal and the tally say
+    whether any of them counted twice.
+    """
+    people, name = stage.plan.native_audience, "audience"
+    ours = stage.relay_bot(name, [name], "native")
+    ours.start()
+    with stage.voice.busy(f"{people:,} participants join a hall"):
+        stage.crowd.join([name], people)
+    ours.open_poll(name, POLL, OPTIONS)
+    outcome = stage.crowd.burst(
+        ours.identity,
+        POLL,
+        halls=[name],
+        votes=1,
+        options=OPTIONS,
+        with_id=True,
+        spread_seconds=stage.plan.spread_seconds,
+        resend_seconds=_RESEND_SECONDS,
+    )
+    tally, kept = ours.tally(name, POLL), ours.votes_kept()
+    if tally is None:
+        raise BenchError("the bot could not say how the poll stands")
+    late = 2 * stage.plan.spread_seconds * 1000
+    require(outcome.send_ms <= late, f"the crowd took {outcome.send_ms / 1000:.1f} s to send its votes")
+    once = kept == tally.total_votes == tally.total_voters == people and tally.counts == outcome.choices
+    stage.close_halls([name])
+    ours.close()
+    return [
+        Row(
+            "native_audience",
+            AUDIENCE.format(people),
+            f"{people:,} acked, no one twice",
+            f"{outcome.acked:,} acked, {kept:,} kept; p99 {outcome.latency_ms.p99:.0f} ms, {outcome.resent} sent again",
+            held=outcome.acked == people and once,
+            samples={"p99_ms": [outcome.latency_ms.p99], "sent_ms": [outcome.send_ms]},
+        )
+    ]
+
+
+SCENARIOS: dict[str, Callable[[Stage], list[Row]]] = {
+    "native_acks": acks,
+    "native_halls": halls,
+    "native_audience": audience,
+}
