@@ -9,7 +9,7 @@ from typing import Any, Final
 from relay_bot.control.errors import ApiError
 from relay_bot.hall.message import Answered, answer_key, decode_answer, encode_answer
 from relay_bot.hall.session import AnswerMemory
-from relay_bot.journal.batch import OF_THE_PROCESS, Batch, Fenced, JournalError, SessionInfo, settle
+from relay_bot.journal.batch import OF_THE_PROCESS, Batch, Fenced, JournalError, Lots, SessionInfo, settle
 from relay_bot.journal.writer import Journal
 from relay_bot.wire.clock import now_ms
 
@@ -37,6 +37,7 @@ class IdempotencyLog:
         self._name = OF_THE_PROCESS + name
         self._session: SessionInfo | None = None
         self._answers = AnswerMemory()
+        self._lots = Lots()
         self._running: dict[bytes, _Turnstile] = {}
 
     async def start(self) -> None:
@@ -81,6 +82,6 @@ class IdempotencyLog:
         assert self._session is not None
         done: asyncio.Future[JournalError | None] = asyncio.get_running_loop().create_future()
         batch = Batch(self._session, settle(done))
-        batch.answers.append((self._session.id, now_ms() // 60_000, name, encode_answer(answer)))
+        batch.answers.append((self._session.id, self._lots.next(now_ms()), name, encode_answer(answer)))
         self._journal.submit(batch)
         return await done

@@ -12,7 +12,7 @@ import structlog
 
 from relay_bot.hall import core
 from relay_bot.hall.message import Answered, decode_answer
-from relay_bot.journal.batch import EventRow, SessionInfo, SnapshotRow
+from relay_bot.journal.batch import EventRow, Lots, SessionInfo, SnapshotRow
 from relay_bot.journal.events import Event, EventTable, State
 from relay_bot.journal.writer import Journal
 from relay_bot.plugin import HallView, Plugin, PluginSpec
@@ -60,6 +60,7 @@ class Session:
         self.seq = 0
         self.core = core.CoreState()
         self.answers = AnswerMemory()
+        self.lots = Lots()
         self.secrets: dict[str, bytes] = {}
         self.plugins: dict[str, Plugin[Any, Any]] = {
             name: each.spec.create(each.settings, view) for name, each in loaded.items()

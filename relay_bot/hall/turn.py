@@ -31,7 +31,6 @@ log = structlog.get_logger("turn")
 
 THE_BACKEND: Final = Sender("", "", Role.BACKEND)
 _MAX_LINE: Final = 14_000
-_MINUTE_MS: Final = 60_000
 
 Debt = tuple[str, str, core.Owed]
 """plugin, key, what is owed"""
@@ -108,7 +107,7 @@ class Turn:
         if key is None or (answer.error is not None and answer.error["code"] in TRANSIENT):
             return
         self.session.answers.put(key, answer)
-        self.answer_rows.append((self.session.info.id, now // _MINUTE_MS, key, encode_answer(answer)))
+        self.answer_rows.append((self.session.info.id, self.session.lots.next(now), key, encode_answer(answer)))
 
     def seal(self) -> list[tuple[tuple[str, ...], Outgoing | None]]:
         """Make the snapshots that were asked for, from the state as it is at the end of the turn."""

@@ -11,7 +11,7 @@ import msgspec
 EventRow = tuple[int, int, int, str, bytes]
 """session, seq, at (ms), kind, body"""
 AnswerRow = tuple[int, int, bytes, bytes]
-"""session, minute, key, answer"""
+"""session, lot (see `Lots`), key, answer"""
 SnapshotRow = tuple[int, str, int, int, bytes]
 """session, plugin, seq, version, state"""
 SecretRow = tuple[int, str, bytes]
@@ -19,6 +19,37 @@ SecretRow = tuple[int, str, bytes]
 
 OF_THE_PROCESS: Final = "\0"
 """Begins the name of a session that is no hall's: it has answers only, and no end. LiveKit has no such room names."""
+
+
+_MINUTE_MS: Final = 60_000
+_LOTS_A_MINUTE: Final = 1_000
+_ANSWERS_A_LOT: Final = 1_000
+
+
+class Lots:
+    """Puts one session's answers into lots: those of a minute, and of each thousand where a minute has more.
+
+    In a lot answers lie in the order of their keys, so nothing tells which of a lot's events an answer belongs
+    to. Lots are written one after the other, so that a commit of many answers touches few pages.
+    """
+
+    def __init__(self) -> None:
+        self._first = 0
+        self._answers = 0
+
+    @staticmethod
+    def first(at: int) -> int:
+        """Give the first lot of the minute of a time (ms)."""
+        return at // _MINUTE_MS * _LOTS_A_MINUTE
+
+    def next(self, now: int) -> int:
+        """Give the lot for one more answer at this time (ms); a later lot has a greater number."""
+        first = self.first(now)
+        if first != self._first:
+            self._first, self._answers = first, 0
+        part = self._answers // _ANSWERS_A_LOT
+        self._answers += 1
+        return first + min(part, _LOTS_A_MINUTE - 1)
 
 
 class JournalError(Exception):

@@ -42,9 +42,9 @@ answers = sa.Table(
     "answers",
     metadata,
     sa.Column("session", sa.Integer, primary_key=True, autoincrement=False),
-    # No event is named, and the time is kept to the minute only: an answer must not lead from an anonymous
-    # vote to its voter. The minute comes first so that what is written together lies together.
-    sa.Column("minute", sa.Integer, primary_key=True, autoincrement=False),
+    # No event is named, and of the time and the order the lot alone: an answer must not lead from an anonymous
+    # vote to its voter. The lot comes first so that what is written together lies together.
+    sa.Column("lot", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("key", sa.LargeBinary, primary_key=True),  # a hash of the sender and the id that they chose
     sa.Column("answer", sa.LargeBinary, nullable=False),
     sqlite_with_rowid=False,

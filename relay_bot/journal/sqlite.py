@@ -20,6 +20,7 @@ from relay_bot.journal.batch import (
     EventRow,
     Fenced,
     JournalError,
+    Lots,
     SessionInfo,
     SnapshotRow,
     Unavailable,
@@ -247,8 +248,8 @@ class SqliteStore:
         """Delete the answers of the process's own sessions that are older than a time (ms); gives how many."""
         with self._transaction():
             gone = self._execute(
-                "DELETE FROM answers WHERE minute < ? AND session IN (SELECT id FROM sessions WHERE hall < ?)",
-                (before // 60_000, _A_HALLS),
+                "DELETE FROM answers WHERE lot < ? AND session IN (SELECT id FROM sessions WHERE hall < ?)",
+                (Lots.first(before), _A_HALLS),
             ).rowcount
         self._log_holds_secrets |= gone > 0
         return gone
@@ -271,7 +272,7 @@ class SqliteStore:
     def answers(self, session: int, limit: int) -> list[tuple[bytes, bytes]]:
         """Read the newest answers, newest last."""
         rows = self._read(
-            "SELECT key, answer FROM answers WHERE session = ? ORDER BY minute DESC LIMIT ?", (session, limit)
+            "SELECT key, answer FROM answers WHERE session = ? ORDER BY lot DESC LIMIT ?", (session, limit)
         )
         return rows[::-1]
 

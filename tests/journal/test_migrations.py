@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import alembic.command
+import alembic.config
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from relay_bot.journal.batch import JournalError
+from relay_bot.journal import schema
+from relay_bot.journal.batch import JournalError, Lots
 from relay_bot.journal.schema import SchemaError, metadata, migrate
+from relay_bot.journal.sqlite import SqliteStore
 from relay_bot.journal.writer import Journal
 
 
@@ -52,6 +56,25 @@ def test_migrating_again_changes_nothing(path: Path) -> None:
     assert schema_of(path) == before
     with with_engine(path).connect() as connection:
         assert connection.execute(sa.text("SELECT count(*) FROM secrets")).scalar_one() == 1
+
+
+def test_answers_that_were_kept_by_the_minute_are_found_in_lots(path: Path) -> None:
+    engine = with_engine(path)
+    migrate(engine)
+    config = alembic.config.Config()
+    config.set_main_option("script_location", str(Path(schema.__file__).with_name("migrations")))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        alembic.command.downgrade(config, "0001")
+        for minute, key in ((29_000_001, b"b"), (29_000_000, b"a")):
+            connection.execute(
+                sa.text("INSERT INTO answers VALUES (7, :minute, :key, x'00')"), {"minute": minute, "key": key}
+            )
+    migrate(engine)
+    assert [key for key, _ in SqliteStore(path).answers(7, 10)] == [b"a", b"b"]
+    with engine.connect() as connection:
+        (newest,) = connection.execute(sa.text("SELECT max(lot) FROM answers")).one()
+    assert Lots().next(29_000_001 * 60_000) == newest
 
 
 def of_a_newer_program(path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from relay_bot.journal.batch import Batch, JournalError, settle
+from relay_bot.journal.batch import Batch, JournalError, Lots, settle
 from relay_bot.journal.writer import Journal
 from relay_bot.testing import HallKit
 
@@ -99,3 +99,18 @@ async def test_a_session_is_forgotten_when_its_time_is_over(tmp_path: Path) -> N
         await journal.stop()
     assert b"words in old" not in everything(tmp_path)
     assert b"words in new" in everything(tmp_path)
+
+
+def test_of_an_answers_time_and_order_only_its_lot_is_kept() -> None:
+    lots, minute = Lots(), 29_000_000 * 60_000
+    in_a_minute = [lots.next(minute + n % 60_000) for n in range(2_500)]
+    sizes = [in_a_minute.count(lot) for lot in sorted(set(in_a_minute))]
+    assert sizes == [1_000, 1_000, 500]
+    assert in_a_minute == sorted(in_a_minute)
+    assert lots.next(minute + 60_000) > in_a_minute[-1]
+
+
+def test_a_minute_of_a_flood_stays_below_the_next_one() -> None:
+    lots, minute = Lots(), 29_000_000 * 60_000
+    flood = [lots.next(minute) for _ in range(1_001_000)]
+    assert lots.next(minute + 60_000) > flood[-1] >= flood[-2_000]
