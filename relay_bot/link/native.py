@@ -61,6 +61,8 @@ _APPLICATION_ERROR: Final = 1500
 _KEPT_ENVIRONMENT: Final = re.compile(
     r"(?i)((https?|all|no)_proxy|ssl_cert_(file|dir)|tmpdir|systemroot|godebug|gotraceback)"
 )
+_ENVIRONMENT: Final = {"GOMAXPROCS": "1"}
+"""One core is more than our own loop can give work to; on several, Go spends a third more on waking them up."""
 
 _log = structlog.get_logger("relay_bot.link")
 
@@ -235,7 +237,7 @@ class _Process(asyncio.BufferedProtocol):
                 stdout=subprocess.DEVNULL,
                 stderr=writer,
                 pass_fds=[its.fileno()],
-                env=kept,
+                env=kept | _ENVIRONMENT,
                 start_new_session=True,
             )
         except OSError as error:
