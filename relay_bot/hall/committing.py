@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
@@ -36,7 +35,7 @@ Snapshots = list[tuple[tuple[str, ...], Outgoing | None]]
 class Committer:
     """One turn is under way at a time; what is decided meanwhile gathers in the next.
 
-    `waiting_ids` counts the ids of messages that are decided but not answered: an ack that goes to several
+    `waiting_ids` gives the ids of messages that are decided but not answered: an ack that goes to several
     senders must not hold one of them. `failed` is called when the journal did not keep a turn: that turn's
     messages have been answered `busy`, and the session in memory is no longer what its journal says.
     """
@@ -53,7 +52,7 @@ class Committer:
         roster: HallRoster,
         failed: Callable[[JournalError], None],
         wake: Callable[[], None],
-        waiting_ids: Callable[[], Counter[str]],
+        waiting_ids: Callable[[], set[str]],
     ) -> None:
         self._hall = hall
         self._bot = bot
@@ -116,7 +115,7 @@ class Committer:
         self._under_way = None
         following, self._next = self._next, None
         if error is None:
-            self._release(turn, snapshots, following[0].waiting_ids() if following else Counter())
+            self._release(turn, snapshots, following[0].waiting_ids if following else set())
             if following is not None:
                 self._send(*following)
         else:
@@ -145,16 +144,17 @@ class Committer:
                 self.refuse(turn, answer)
 
     def _answer(self, turn: Turn, groups: AckGroups, instead: Answered | None = None) -> None:
-        now = time.monotonic()
-        for message, waiter, answer in turn.answers:
+        for _, waiter, answer in turn.answers:
             waiter.answer(instead or answer, groups)
-            if message is not None:
-                metrics.ANSWER_SECONDS.observe(now - message.stamp)
+        now = time.monotonic()
+        metrics.ANSWER_SECONDS.observe_all(
+            [now - message.stamp for message, _, _ in turn.answers if message is not None]
+        )
         groups.flush()
 
-    def _release(self, turn: Turn, snapshots: Snapshots, following: Counter[str]) -> None:
+    def _release(self, turn: Turn, snapshots: Snapshots, following: set[str]) -> None:
         groups = AckGroups()
-        groups.expect(self._waiting_ids() + following)
+        groups.expect(self._waiting_ids() | following)
         self._answer(turn, groups)
         self._outbox.put(groups.packets)
         for sent in turn.outgoing:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import enum
 import time
-from collections import Counter, deque
+from collections import deque
 from typing import Any, Final, Literal
 
 import msgspec
@@ -421,8 +421,8 @@ class Hall:
             self.status = "degraded"
             metrics.HALL_RESTARTS.labels("journal").inc()
 
-    def _waiting_ids(self) -> Counter[str]:
-        return self._decider.turn.waiting_ids() if self._decider is not None else Counter()
+    def _waiting_ids(self) -> set[str]:
+        return self._decider.turn.waiting_ids if self._decider is not None else set()
 
     def _next_deadline(self, decider: Decider) -> float | None:
         """Give the seconds until something is due that no arrival announces."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter, deque
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Sequence, Set
 from typing import Any, Final
 
 import msgspec
@@ -49,10 +49,10 @@ class AckGroups:
         self._at_ms = now_ms()
         self._shared: dict[str, str] = {}
         self._alone: set[str] = set()
-        self._waiting: Counter[str] = Counter()
+        self._waiting: Set[str] = frozenset()
 
-    def expect(self, waiting: Counter[str]) -> None:
-        """Name the ids (with how many wait) that are on their way through the hall beside these."""
+    def expect(self, waiting: Set[str]) -> None:
+        """Name the ids that are on their way through the hall beside these."""
         self._waiting = waiting
 
     def ack(self, identity: str, message_id: str, result: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
@@ -65,6 +64,8 @@ class Turn:
         self.secrets: list[SecretRow] = []
         self.forgotten: list[str] = []
         self.answers: list[tuple[Message | None, Waiter, Answered]] = []
+        self.waiting_ids: set[str] = set()
+        """The ids of the messages that wait for this turn."""
         self.outgoing: list[Outgoing] = []
         self.latest: dict[tuple[str, ...], Latest | None] = {}
         self.states: list[SnapshotRow] = []
@@ -90,12 +91,6 @@ class Turn:
         """Tell whether the journal has anything to keep of it."""
         return bool(self.events or self.answer_rows or self.secrets or self.forgotten)
 
-    def waiting_ids(self) -> Counter[str]:
-        """Count the ids of the messages that wait for this turn."""
-        return Counter(
-            message.message_id for message, _, _ in self.answers if message is not None and message.message_id
-        )
-
     def is_empty(self) -> bool:
         """Tell whether there is nothing to commit and nothing to release."""
         return not (self.must_be_kept() or self.answers or self.outgoing or self.latest)
@@ -103,6 +98,8 @@ class Turn:
     def answer(self, message: Message, answer: Answered, now: int) -> None:
         """Answer a message when this turn is durable, and remember the answer for its repetitions."""
         self.answers.append((message, message.waiter, answer))
+        if message.message_id:
+            self.waiting_ids.add(message.message_id)
         key = message.key
         if key is None or (answer.error is not None and answer.error["code"] in TRANSIENT):
             return

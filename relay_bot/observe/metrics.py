@@ -1,10 +1,45 @@
 """Every metric, in one place. They are in a registry of their own, served by `GET /metrics`."""
 
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.registry import Collector
 
 REGISTRY = CollectorRegistry()
 
 _FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+
+class ManyHistogram(Collector):
+    """A histogram that is told many values at once: ten times cheaper a value than one by one.
+
+    For the loop's thread alone, which also collects it.
+    """
+
+    def __init__(self, name: str, documentation: str, buckets: Sequence[float], registry: CollectorRegistry) -> None:
+        self._name = name
+        self._documentation = documentation
+        self._bounds = list(buckets)
+        self._counts = [0] * (len(buckets) + 1)
+        self._sum = 0.0
+        registry.register(self)
+
+    def observe_all(self, values: Iterable[float]) -> None:
+        """Count each value in its bucket."""
+        bounds, counts = self._bounds, self._counts
+        for value in values:
+            counts[bisect_left(bounds, value)] += 1
+            self._sum += value
+
+    def collect(self) -> Iterable[HistogramMetricFamily]:
+        """See `Collector`: buckets are cumulative there."""
+        names = [*(str(float(bound)) for bound in self._bounds), "+Inf"]
+        buckets = list(zip(names, accumulate(self._counts), strict=True))
+        return [HistogramMetricFamily(self._name, self._documentation, buckets=buckets, sum_value=self._sum)]
+
 
 HALLS = Gauge("relay_halls", "Halls that this process serves, by state.", ["state"], registry=REGISTRY)
 PARTICIPANTS = Gauge("relay_participants", "Participants in all halls.", registry=REGISTRY)
@@ -33,7 +68,7 @@ COMMIT_ROWS = Histogram(
     registry=REGISTRY,
 )
 COMMIT_FAILURES = Counter("relay_commit_failures_total", "Batches that the journal did not keep.", registry=REGISTRY)
-ANSWER_SECONDS = Histogram(
+ANSWER_SECONDS = ManyHistogram(
     "relay_answer_seconds",
     "From a message's arrival to its answer's release.",
     buckets=_FAST,

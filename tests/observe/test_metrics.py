@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from prometheus_client import generate_latest
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.metrics import MetricWrapperBase
 
 from relay_bot.link import Frame
@@ -13,7 +13,7 @@ from relay_bot.observe import metrics
 from tests.support.halls import envelope, open_hall, unlimited
 
 PACKAGE = Path(__file__).parents[2] / "relay_bot"
-NAMED = {name for name, value in vars(metrics).items() if isinstance(value, MetricWrapperBase)}
+NAMED = {name for name, value in vars(metrics).items() if isinstance(value, MetricWrapperBase | metrics.ManyHistogram)}
 
 
 def used() -> set[str]:
@@ -35,6 +35,23 @@ def test_every_metric_is_ours_by_its_name_and_explained() -> None:
             _, _, name, explanation = line.split(" ", 3)
             assert name.startswith("relay_")
             assert explanation.endswith((".", "outcome.", "state."))
+
+
+def test_many_values_at_once_make_the_histogram_that_they_make_one_by_one() -> None:
+    values = [0.0, 0.0005, 0.0006, 0.1, 0.1, 4.0, 5.0, 7.5]
+    texts: list[bytes] = []
+    for at_once in (True, False):
+        registry, bounds = CollectorRegistry(), (0.0005, 0.1, 5.0)
+        if at_once:
+            many = metrics.ManyHistogram("waits", "Waits.", bounds, registry)
+            many.observe_all(values[:3])
+            many.observe_all(values[3:])
+        else:
+            one = Histogram("waits", "Waits.", buckets=bounds, registry=registry)
+            for value in values:
+                one.observe(value)
+        texts.append(generate_latest(registry))
+    assert texts[0] == b"\n".join(line for line in texts[1].splitlines() if b"_created" not in line) + b"\n"
 
 
 def value(name: str, **labels: str) -> float:
