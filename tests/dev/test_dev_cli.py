@@ -1,5 +1,6 @@
 """`scripts/dev`, where it can't do what it is asked: one line that says what to do."""
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -27,6 +28,15 @@ def _complaint(run: subprocess.CompletedProcess[str]) -> str:
     return line
 
 
+def _free_with_the_next() -> int:
+    """A port that is free, as is the one after it: livekit-server takes both."""
+    while True:
+        port = free_port()
+        with socket.socket() as following, contextlib.suppress(OSError):
+            following.bind(("127.0.0.1", port + 1))
+            return port
+
+
 @pytest.fixture
 def config(tmp_path: Path) -> str:
     path = tmp_path / "config.yaml"
@@ -50,11 +60,11 @@ def test_a_broken_configuration(tmp_path: Path) -> None:
 )
 def test_a_busy_port(tmp_path: Path, config: str, flag: str, offset: int, variable: str) -> None:
     ports = {"--livekit-port": free_port(), "--control-port": free_port()}
+    ports[flag] = _free_with_the_next()
+    busy = ports[flag] + offset
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
+        taken.bind(("127.0.0.1", busy))
         taken.listen()
-        busy = taken.getsockname()[1]
-        ports[flag] = busy - offset
         line = _complaint(dev(tmp_path, "--config", config, *(str(a) for p in ports.items() for a in p)))
     assert line.startswith(f"scripts/dev: tcp port {busy} (")
     assert f"(pid {os.getpid()})" in line
