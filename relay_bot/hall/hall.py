@@ -22,6 +22,7 @@ from relay_bot.hall.mailbox import Mailbox
 from relay_bot.hall.message import Answered, BackendMessage, RouteCall, RpcWaiter, refused
 from relay_bot.hall.outbox import AckGroups, Outbox
 from relay_bot.hall.pauses import pause
+from relay_bot.hall.people import People
 from relay_bot.hall.roster import HallRoster, role_of
 from relay_bot.hall.seat import Seated, SeatKeeper, Unseated
 from relay_bot.hall.services import EffectFailed, Services
@@ -30,7 +31,7 @@ from relay_bot.hall.turn import Halted
 from relay_bot.journal.batch import Batch, Fenced, JournalError, Unavailable, settle
 from relay_bot.link import Changed, Frame, Interrupted, Joined, Left, Lost, Presence, Reason, Resumed
 from relay_bot.observe import metrics
-from relay_bot.plugin import Participant, Sender
+from relay_bot.plugin import Sender
 from relay_bot.wire.clock import now_ms
 from relay_bot.wire.refusal import Refuse
 
@@ -102,8 +103,9 @@ class Hall:
         self.status: HallStatus = "starting"
         self._services = services
         settings = self._settings = services.settings
-        self._people = HallRoster(settings.roles)
-        self._gate = Gate(settings.gate, frozenset(settings.halls.dialects), self._people)
+        self._roster = HallRoster(settings.roles)
+        self._gate = Gate(settings.gate, frozenset(settings.halls.dialects), self._roster)
+        self._people = People(self._roster, self._gate)
         self._mailbox = Mailbox(settings.gate.mailbox, self._refuse_full)
         self._outbox = Outbox(name)
         self.feed = Feed()
@@ -117,7 +119,7 @@ class Hall:
             self.feed,
             self._debtor,
             self._gate,
-            self._people,
+            self._roster,
             self._not_kept,
             self._mailbox.wake,
             self._waiting_ids,
@@ -127,12 +129,6 @@ class Hall:
         """`None` while there is no session in memory that is what its journal says."""
         self._session: Session | None = None
         self._ending: Ending | None = None
-        self._absent: set[str] | None = None
-        """Who was here when the seat was lost and has not been seen since it was taken again."""
-        self._to_greet: dict[str, None] = {}
-        self._greeted: set[str] = set()
-        self._told: dict[str, Participant] = {}
-        """Who is here as far as the plugins know."""
         self._failures: deque[float] = deque(maxlen=_FAILURES)
         """When handlers last failed so that the session had to be opened again."""
         self._lookup: asyncio.Task[None] | None = None
@@ -155,7 +151,7 @@ class Hall:
     @property
     def roster(self) -> HallRoster:
         """See `HallView.roster`."""
-        return self._people
+        return self._roster
 
     # -- what the process asks ----------------------------------------------------------------------------
 
@@ -214,7 +210,7 @@ class Hall:
             "room_sid": self.room_sid,
             "status": self.status,
             "seq": self.seq,
-            "participants": len(self._people),
+            "participants": len(self._roster),
             "bot_identity": self.bot_identity,
         }
         if self._session is not None:
@@ -275,6 +271,12 @@ class Hall:
         log.info("hall.opened", hall=self.name, session=info.id, epoch=info.epoch, seq=session.seq)
         return Decider(self, self._services, session, self._calls)
 
+    def _catch_up(self, decider: Decider) -> None:
+        try:
+            self._people.catch_up(decider)
+        except Halted:
+            self._restart(decider, "handler")
+
     async def _keep_seen(self) -> None:
         """Tell the journal at once which room the session is in, and every now and then that it is held.
 
@@ -324,7 +326,7 @@ class Hall:
 
     def _drop_everything(self) -> None:
         """Answer what is left when the hall ends: nobody waits for ever."""
-        self._people.clear()
+        self._roster.clear()
         for item in self._mailbox.take(len(self._mailbox)):
             if isinstance(item, BackendMessage | RouteCall):
                 item.waiter.answer(refused(_OVER), AckGroups())
@@ -393,7 +395,8 @@ class Hall:
             if self._decider is decider:
                 self._expire(decider)
                 decider.fire_timers()
-                self._greet(decider)
+                if self.status == "live":
+                    self._people.greet(decider, lambda identity: self.refuses_join(identity) is None)
         except Halted:
             self._restart(decider, "handler")
         if self._gate.refusals:
@@ -458,20 +461,10 @@ class Hall:
                 item.waiter.answer(refused(BUSY), AckGroups())
             case _Erase():
                 self._to_erase.append(item)
+            case Joined() | Changed() | Left():
+                self._people.take(item, None)
             case _:
-                self._take_note(item)
-                match item:
-                    case Joined():
-                        self._people.put(item.presence, item.stamp)
-                        self._gate.forget(item.presence.identity)
-                    case Changed():
-                        self._people.put(item.presence)
-                        self._gate.forget(item.presence.identity)
-                    case Left():
-                        self._people.remove(item.identity)
-                        self._gate.forget(item.identity)
-                    case _:
-                        pass
+                self._take_note(item, None)
 
     def _refuse_full(self, frame: Frame) -> None:
         """Answer a frame for which there is no room, or no journal, with `busy`."""
@@ -486,11 +479,10 @@ class Hall:
                 if read is not None:
                     self._take_read(decider, read)
             case Joined():
-                self._joined(decider, item)
-            case Changed():
-                self._changed(decider, item.presence)
-            case Left():
-                self._left(decider, item.identity)
+                self._people.take(item, decider)
+                self._release_held(decider, item.presence.identity)
+            case Changed() | Left():
+                self._people.take(item, decider)
             case BackendMessage():
                 decider.backend_message(item)
             case RouteCall():
@@ -502,31 +494,28 @@ class Hall:
             case _Erase():
                 self._to_erase.append(item)
                 self._restart(decider, "erasure")
-            case Seated():
-                self._take_note(item)
-                absent, self._absent = self._absent or set(), None
-                for identity in absent:
-                    self._left(decider, identity)
             case _:
-                self._take_note(item)
+                self._take_note(item, decider)
 
-    def _take_note(self, item: Any) -> None:
-        """Take what concerns the room and not the plugins."""
+    def _take_note(self, item: Any, decider: Decider | None) -> None:
+        """Take what concerns the room itself."""
         match item:
             case Seated():
                 self._outbox.seated(item.seat)
                 self.room_is(item.seat.sid)
                 if self.status != "degraded":
                     self.status = "live"
-                log.info("hall.live", hall=self.name, participants=len(self._people))
+                log.info("hall.live", hall=self.name, participants=len(self._roster))
+                self._people.seated(decider)
             case Interrupted() | Resumed():
                 if isinstance(item, Resumed):
                     self.room_is(item.sid)
                 log.info("hall.connection", hall=self.name, state=type(item).__name__.lower())
             case Lost():
                 self._outbox.seated(None)
-                self.status = "away"
-                self._absent = {person.identity for person in self._people}
+                if self.status != "degraded":
+                    self.status = "away"
+                self._people.seat_lost()
             case Unseated():
                 self._outbox.seated(None)
                 self._ending = _ENDINGS[item.reason]
@@ -549,77 +538,6 @@ class Hall:
         if message is not None:
             decider.decide(message)
 
-    # -- who is here ------------------------------------------------------------------------------------------------
-
-    def _joined(self, decider: Decider, item: Joined) -> None:
-        presence = item.presence
-        identity = presence.identity
-        after = self._people.put(presence, item.stamp)
-        self._gate.forget(identity)
-        if self._absent is not None:
-            self._absent.discard(identity)
-        if not presence.hidden:
-            self._greeted.discard(identity)
-            self._tell_of(decider, after)
-            if presence.active:
-                self._to_greet[identity] = None
-        self._release_held(decider, identity)
-
-    def _release_held(self, decider: Decider, identity: str) -> None:
-        now = time.monotonic()
-        sender = self._gate.sender(identity) or self._gate.unlisted(identity)
-        for read in self._gate.strangers.take(identity):
-            self._admit(decider, read, sender, now)
-        for read in self._gate.nameless.take(identity):
-            self._admit(decider, read, self._gate.inferred(identity), now)
-
-    def _changed(self, decider: Decider, presence: Presence) -> None:
-        after = self._people.put(presence)
-        self._gate.forget(presence.identity)
-        if presence.hidden:
-            return
-        self._tell_of(decider, after)
-        if presence.active and presence.identity not in self._greeted:
-            self._to_greet[presence.identity] = None
-
-    def _left(self, decider: Decider, identity: str) -> None:
-        self._people.remove(identity)
-        self._gate.forget(identity)
-        self._to_greet.pop(identity, None)
-        self._greeted.discard(identity)
-        person = self._told.pop(identity, None)
-        if person is not None:
-            decider.tell(lambda plugin, context: plugin.left(person, context))
-
-    def _tell_of(self, decider: Decider, person: Participant) -> None:
-        """Tell the plugins that someone has come or changed, if they don't know it yet."""
-        before = self._told.get(person.identity)
-        self._told[person.identity] = person  # first: a plugin that fails at it must not be told for ever
-        if before is None:
-            decider.tell(lambda plugin, context: plugin.joined(person, context))
-        elif before != person:
-            decider.tell(lambda plugin, context: plugin.changed(before, person, context))
-
-    def _catch_up(self, decider: Decider) -> None:
-        """Tell the plugins who came, changed and left while there was no session that could hear it."""
-        try:
-            for person in self._people:
-                self._tell_of(decider, person)
-            for identity in [name for name in self._told if self._people.get(name) is None]:
-                self._left(decider, identity)
-        except Halted:
-            self._restart(decider, "handler")
-
-    def _greet(self, decider: Decider) -> None:
-        """Tell those who have become active how things stand: data sent to them earlier can be lost."""
-        if not self._to_greet or self.status != "live":
-            return
-        here = [person for identity in self._to_greet if (person := self._people.get(identity)) is not None]
-        people = [person for person in here if self.refuses_join(person.identity) is None]
-        self._greeted |= self._to_greet.keys()
-        self._to_greet.clear()
-        decider.greet(people)
-
     # -- senders who are not known yet ------------------------------------------------------------------------------
 
     def _look_up(self) -> None:
@@ -636,6 +554,14 @@ class Hall:
             else:
                 self._mailbox.note(_Looked(presences))
             await asyncio.sleep(_LOOKUP_SECONDS)
+
+    def _release_held(self, decider: Decider, identity: str) -> None:
+        now = time.monotonic()
+        sender = self._gate.sender(identity) or self._gate.unlisted(identity)
+        for read in self._gate.strangers.take(identity):
+            self._admit(decider, read, sender, now)
+        for read in self._gate.nameless.take(identity):
+            self._admit(decider, read, self._gate.inferred(identity), now)
 
     def _looked(self, decider: Decider, presences: list[Presence]) -> None:
         roles = {presence.identity: role_of(presence, self._settings.roles) for presence in presences}

@@ -5,10 +5,14 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import AsyncGenerator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from relay_bot.testing import HallKit, Refused
+from relay_bot.journal.batch import SessionInfo, Unavailable
+from relay_bot.link import Lost, Reason
+from relay_bot.testing import Guest, HallKit, Refused
 
 PLUGIN = """
 from relay_bot.plugin import Body, Context, Event, Participant, Plugin, RemoveParticipant, State, handle
@@ -34,6 +38,12 @@ class LogPlugin(Plugin[Log]):
 
     def left(self, participant: Participant, ctx: Context) -> None:
         ctx.record(Seen(f"-{participant.identity}"))
+
+        if participant.identity == "breaks":
+            raise RuntimeError("after recording")
+
+    def changed(self, before: Participant, after: Participant, ctx: Context) -> None:
+        ctx.record(Seen(f"~{after.identity}"))
 
     @handle
     def breaks(self, body: Break, ctx: Context) -> None:
@@ -109,3 +119,99 @@ async def test_what_was_done_but_not_written_off_is_done_again(kit: HallKit, tmp
     session = kit.hall.session
     assert session is not None
     assert session.core.owed == {}
+
+
+# -- while the hall has no session, or no seat ----------------------------------------------------------
+
+
+class Unwell:
+    """Keeps a hall from opening its session again until it is told to let it."""
+
+    def __init__(self, kit: HallKit, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._kit = kit
+        self._claim = kit.journal.claim
+        self._well = False
+        monkeypatch.setattr(kit.journal, "claim", self._claims)
+
+    async def _claims(self, *arguments: Any) -> SessionInfo:
+        if not self._well:
+            raise Unavailable("the test wants it so")
+        return await self._claim(*arguments)
+
+    async def begin(self, guest: Guest) -> None:
+        """Have the hall lose its session."""
+        with pytest.raises(Refused, match="internal"):
+            await guest.ask("break", {})
+        await self._kit.until(lambda: self._kit.hall.status == "degraded")
+
+    async def end(self) -> None:
+        """Let it open its session, and wait until it has told all."""
+        self._well = True
+        await self._kit.until(lambda: self._kit.hall.status == "live", 10)
+        await self._kit.settle()
+
+
+async def seat_lost(kit: HallKit, *, gone: tuple[str, ...] = ()) -> None:
+    """Break the connection; while it is, some leave. Waits until the bot is back."""
+    seat = kit.hall._keeper.seat
+    kit.room.tell(Lost(Reason.NETWORK, "as when a cable is pulled"))
+    for identity in gone:
+        del kit.room.presences[identity]
+    await kit.until(lambda: kit.hall._keeper.seat not in (None, seat))
+    await kit.until(lambda: not kit.hall.waiting)
+
+
+async def test_who_joins_a_hall_that_is_unwell_is_greeted_when_it_is_not(
+    kit: HallKit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unwell = Unwell(kit, monkeypatch)
+    await unwell.begin(await kit.join("alice"))
+    bob = await kit.join("bob")
+    carol = await kit.join("carol", active=False)
+    await unwell.end()
+    assert bob.last("hall_state")["role"] == "viewer"
+    assert carol.all("hall_state") == [], "not before they can receive it"
+    assert seen(kit) == ["+alice", "+bob", "+carol"]
+
+
+async def test_who_left_while_the_seat_was_lost_in_a_hall_that_is_unwell(
+    kit: HallKit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unwell = Unwell(kit, monkeypatch)
+    alice = await kit.join("alice")
+    await kit.join("bob")
+    await unwell.begin(alice)
+    await seat_lost(kit, gone=("bob",))
+    assert kit.hall.status == "degraded", "it can't take anything yet"
+    await unwell.end()
+    assert [person.identity for person in kit.hall.roster] == ["alice"]
+    assert seen(kit) == ["+alice", "+bob", "-bob"]
+
+
+async def test_who_left_while_the_seat_was_lost(kit: HallKit) -> None:
+    for identity in ("alice", "bob", "carol"):
+        await kit.join(identity)
+    await seat_lost(kit, gone=("alice", "carol"))
+    await kit.settle()
+    assert [person.identity for person in kit.hall.roster] == ["bob"]
+    assert sorted(seen(kit)[3:]) == ["-alice", "-carol"]
+
+
+async def test_a_plugin_that_fails_at_it_keeps_nobody_here(kit: HallKit) -> None:
+    for identity in ("alice", "breaks", "carol"):
+        await kit.join(identity)
+    await seat_lost(kit, gone=("alice", "breaks", "carol"))
+    await kit.until(lambda: kit.hall.session is not None and kit.hall.session.info.epoch == 2)
+    await kit.settle()
+    assert list(kit.hall.roster) == []
+    assert sorted(seen(kit)[3:]) == ["-alice", "-carol"]
+
+
+async def test_who_looks_the_same_after_the_seat_was_lost_has_not_left(kit: HallKit) -> None:
+    """After a restart of the SFU everybody has a new session at LiveKit: nobody's vote or place may go for that."""
+    await kit.join("alice")
+    await kit.join("bob")
+    kit.room.presences["bob"] = replace(kit.room.presences["bob"], name="Bob")
+    await seat_lost(kit)
+    await kit.settle()
+    assert seen(kit) == ["+alice", "+bob", "~bob"]

@@ -1,0 +1,107 @@
+"""Who is in one hall: keeps its roster, tells the plugins who comes, changes and leaves, and knows whom to greet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from relay_bot.hall.deciding import Decider
+from relay_bot.hall.gate import Gate
+from relay_bot.hall.roster import HallRoster
+from relay_bot.link import Changed, Joined, Left
+from relay_bot.plugin import Participant
+
+
+class People:
+    """The people of one hall. What is told goes through a `Decider`, and may raise `Halted` there.
+
+    While there is none (no session that could hear it) the roster is kept all the same, and `catch_up` tells the rest.
+
+    Who left and came back while nobody looked, and looks the same, is not told of: after a restart of the SFU that
+    is everybody, each with a new session at LiveKit, and none of them has left in anybody's eyes. What a plugin
+    keeps of a connection (a permission that it took or gave) shows in the participant, and so is told as a change.
+    """
+
+    def __init__(self, roster: HallRoster, gate: Gate) -> None:
+        self._roster = roster
+        self._gate = gate
+        self._told: dict[str, Participant] = {}
+        """Who is here as far as the plugins know."""
+        self._absent: set[str] = set()
+        """Who was here when the seat was lost and has not been seen since."""
+        self._to_greet: dict[str, None] = {}
+        self._greeted: set[str] = set()
+
+    # -- what the link tells ----------------------------------------------------------------------------
+
+    def take(self, item: Joined | Changed | Left, decider: Decider | None) -> None:
+        """Take what the link tells of somebody."""
+        match item:
+            case Joined(presence, stamp):
+                self._absent.discard(presence.identity)
+                self._greeted.discard(presence.identity)
+            case Changed(presence):
+                stamp = None
+            case Left(identity):
+                self._remove(identity)
+                if decider is not None:
+                    self._tell_left(identity, decider)
+                return
+        after = self._roster.put(presence, stamp)
+        self._gate.forget(presence.identity)
+        if presence.hidden:
+            return
+        if presence.active and presence.identity not in self._greeted:
+            self._to_greet[presence.identity] = None
+        if decider is not None:
+            self._tell_of(after, decider)
+
+    def seat_lost(self) -> None:
+        """Hear that nothing is heard of anybody from now on."""
+        self._absent = {person.identity for person in self._roster}
+
+    def seated(self, decider: Decider | None) -> None:
+        """Hear that all who are here have been named since: the others have left."""
+        absent, self._absent = self._absent, set()
+        for identity in absent:
+            self._remove(identity)
+        if decider is not None:
+            self.catch_up(decider)
+
+    def _remove(self, identity: str) -> None:
+        self._roster.remove(identity)
+        self._gate.forget(identity)
+        self._to_greet.pop(identity, None)
+        self._greeted.discard(identity)
+
+    # -- what the plugins are told ----------------------------------------------------------------------
+
+    def catch_up(self, decider: Decider) -> None:
+        """Tell the plugins who came, changed and left while there was no session that could hear it."""
+        for person in self._roster:
+            self._tell_of(person, decider)
+        for identity in [name for name in self._told if self._roster.get(name) is None]:
+            self._tell_left(identity, decider)
+
+    def _tell_of(self, person: Participant, decider: Decider) -> None:
+        before = self._told.get(person.identity)
+        self._told[person.identity] = person  # first: a plugin that fails at it must not be told for ever
+        if before is None:
+            decider.tell(lambda plugin, context: plugin.joined(person, context))
+        elif before != person:
+            decider.tell(lambda plugin, context: plugin.changed(before, person, context))
+
+    def _tell_left(self, identity: str, decider: Decider) -> None:
+        person = self._told.pop(identity, None)
+        if person is not None:
+            decider.tell(lambda plugin, context: plugin.left(person, context))
+
+    # -- greeting ---------------------------------------------------------------------------------------
+
+    def greet(self, decider: Decider, welcome: Callable[[str], bool]) -> None:
+        """Tell those who have become active how things stand: data sent to them earlier can be lost."""
+        if not self._to_greet:
+            return
+        here = [person for identity in self._to_greet if (person := self._roster.get(identity)) is not None]
+        self._greeted |= self._to_greet.keys()
+        self._to_greet.clear()
+        decider.greet([person for person in here if welcome(person.identity)])
