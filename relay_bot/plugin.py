@@ -12,7 +12,7 @@ from __future__ import annotations
 import enum
 import inspect
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import (
     Any,
     ClassVar,
@@ -417,6 +417,9 @@ class Plugin(Generic[S, C]):
     def hall_state(self, participant: Participant) -> dict[str, Any]:
         """Give this plugin's part of the `hall_state` that `participant` gets."""
         return {}
+
+    def greet(self, people: Sequence[Participant], ctx: Context) -> None:
+        """Say something to those who have just become active, after their `hall_state`."""
 
     def summary(self) -> dict[str, Any]:
         """Give this plugin's part of `GET /v1/halls/{hall_id}`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -13,7 +14,7 @@ from plugins.polls.kinds import KINDS
 from plugins.polls.routes import Routes
 from plugins.polls.state import Poll
 from plugins.polls.visibility import is_addressed, is_host, is_public
-from relay_bot.plugin import Participant
+from relay_bot.plugin import Context, Participant
 
 
 class PollsPlugin(Envelopes, Commands, Routes):
@@ -32,6 +33,13 @@ class PollsPlugin(Envelopes, Commands, Routes):
         if quiz is not None:
             told["quiz"] = self.own_rank(quiz, participant.identity)
         return told
+
+    def greet(self, people: Sequence[Participant], ctx: Context) -> None:
+        """Say the polls that run to those who have come: a client may know `poll` and not `hall_state`."""
+        for poll in self.state.running():
+            to = [each.identity for each in people if is_host(each.role) or is_addressed(poll, each.identity)]
+            if to:
+                ctx.publish("poll", views.announcement(poll, self.hall.seq), to=to)
 
     def _told_to(self, poll: Poll, participant: Participant) -> dict[str, Any]:
         said = views.announcement(poll, self.hall.seq)

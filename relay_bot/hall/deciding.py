@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final, Generic
 
@@ -246,8 +246,11 @@ class Decider:
                 call = partial(plugin.effect_settled, note.owed.effect, note.error, context)
                 self._call(note.plugin, call)
 
-    def greet(self, people: Iterable[Participant]) -> None:
-        """Give the state of the hall to those who have come: one packet for all whose state is the same."""
+    def greet(self, people: Sequence[Participant]) -> None:
+        """Give the state of the hall to those who have come: one packet for all whose state is the same.
+
+        Then plugins may greet them too, all in one packet.
+        """
         alike: dict[bytes, tuple[dict[str, Any], list[str]]] = {}
         for person in people:
             state = self._state_for(person)
@@ -255,6 +258,8 @@ class Decider:
         context = TurnContext(self.turn, "", THE_BACKEND, now_ms())
         for state, identities in alike.values():
             context.publish("hall_state", state, to=identities)
+        if people:
+            self.tell(lambda plugin, context: plugin.greet(people, context))
 
     def _state_for(self, person: Participant) -> dict[str, Any]:
         return hall_state(self.session, self._hall, person, self._calls)

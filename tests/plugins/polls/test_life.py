@@ -258,3 +258,26 @@ async def test_commands_that_cannot_be(kit: HallKit, host: Guest, ann: Guest, li
     with pytest.raises(Refused, match="forbidden"):
         await ann.say(line)
     assert kit.fingerprints() == before
+
+
+async def test_a_late_joiner_hears_the_polls_that_run(kit: HallKit, host: Guest) -> None:
+    """Clients of the published text know `poll` alone."""
+    await host.ask("poll", POLL | {"duration_seconds": 60})
+    await host.ask("poll", POLL | {"poll_id": "planned", "state": "draft"})
+    await host.ask("poll", POLL | {"poll_id": "over"})
+    await host.ask("poll_close", {"poll_id": "over"})
+    late, absent = await kit.join("late"), await kit.join("absent", active=False)
+    await kit.settle()
+    assert late.all("poll") == [host.all("poll")[0] | {"seq": kit.hall.seq}]
+    assert late.last("poll")["closes_at"] is not None
+    assert [packet["type"] for packet in late.received[:2]] == ["hall_state", "poll"]
+    assert absent.all("poll") == []
+
+
+async def test_a_late_joiner_hears_only_of_polls_for_them(kit: HallKit, host: Guest) -> None:
+    await kit.backend("poll", POLL, to=["ann"])
+    guests = [await kit.join("ann"), await kit.join("ben"), await kit.join("other", role="host")]
+    await kit.settle()
+    ann, ben, other = ([packet["type"] for packet in guest.received] for guest in guests)
+    assert ann[ann.index("hall_state") :] == ["hall_state", "poll"]
+    assert (ben, other) == (["hall_state"], ["hall_state", "poll"])
