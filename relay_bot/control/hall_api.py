@@ -84,10 +84,11 @@ class JoinRequest(Request, frozen=True, forbid_unknown_fields=False):
 
 
 class JoinAnswer(msgspec.Struct, frozen=True):
-    """The token to join with, and where."""
+    """The token to join with, and where; beside the published fields, whom to send votes and commands to."""
 
     join_token: str
     livekit_url: str
+    bot_identity: str
 
 
 class HallSummary(msgspec.Struct, frozen=True):
@@ -161,6 +162,7 @@ class HallApi:
             answer_example={
                 "join_token": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9...",
                 "livekit_url": "wss://media.relay.dev",
+                "bot_identity": "relay-bot",
             },
         )
         return [interact, join]
@@ -221,7 +223,11 @@ class HallApi:
                 role=Role[asked.hall_role.upper()],
                 can_publish=asked.role == "publisher",
             )
-            return {"join_token": token, "livekit_url": public_url(self._settings)}
+            return {
+                "join_token": token,
+                "livekit_url": public_url(self._settings),
+                "bot_identity": self._settings.bot.identity,
+            }
 
         if call.idempotency_key is None:
             return await make()

@@ -23,7 +23,8 @@ async def test_the_token_says_who_and_what(endpoint: Endpoint, role: str, can_pu
     answer = await join(endpoint, role=role)
 
     assert answer.status == 200
-    assert set(answer.body) == {"join_token", "livekit_url"}
+    assert set(answer.body) == {"join_token", "livekit_url", "bot_identity"}
+    assert answer.body["bot_identity"] == endpoint.settings.bot.identity
     assert answer.body["livekit_url"] == LIVEKIT.url
     token = claims(answer)
     assert (token.identity, token.name) == ("user_abc123", "Alice")
