@@ -63,8 +63,10 @@ _OTHER_LIMIT: Final = 100
 _NO_GUEST: Final = "guestIdentity and hostIdentity are required"
 _CLIENT: Final = Header(
     "X-Forwarded-For",
-    "The user for whom the backend calls: the rate limits count for each. Without it the backend counts as one.",
+    "The user for whom the backend calls: the rate limits count for each. Without it they count for each participant "
+    "who acts (`participantName`, `hostIdentity`, `participantIdentity`), and where none does, for each room.",
 )
+_ACTING: Final = ("participant_name", "host_identity", "participant_identity")
 _ERRORS: Final = (400, 401, 403, 404, 409, 413, 415, 429, 500, 502, 503)
 _DONE_EXAMPLE: Final = {"success": True}
 _TOKEN_EXAMPLE: Final = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9..."  # noqa: S105  (an example)
@@ -358,7 +360,12 @@ class ShowApi:
 
 
 def _client(call: Call) -> str:
-    return call.headers.get(_CLIENT.name, "").partition(",")[0].strip()[:64]
+    """Tell for whom a call counts: the user whom the backend names, or else the one who acts, in that room."""
+    forwarded = call.headers.get(_CLIENT.name, "").partition(",")[0].strip()[:64]
+    if forwarded:
+        return forwarded
+    named = [getattr(call.request, field, None) for field in ("room_name", *_ACTING)]
+    return "\0".join(name[:_MAX_NAME_CHARS] if isinstance(name, str) else "" for name in named)
 
 
 def _text(value: Any, missing: str) -> str:

@@ -451,6 +451,19 @@ async def test_the_recommended_limits_with_retry_after(show: Show) -> None:
     assert statuses == [200] * 100 + [429]
 
 
+async def test_one_backend_brings_a_whole_audience(show: Show) -> None:
+    """The limits are a person's: a backend that names nobody in a header still speaks for many."""
+    for number in range(20):
+        join = {"roomName": "my-show", "participantName": f"viewer-{number}", "role": "viewer"}
+        assert (await show.post("/join", join)).status == 200
+    for host in ("ann", "ben"):
+        body = {"viewerIdentity": "viewer-1", "hostIdentity": host}
+        statuses = [(await show.post(f"/{show.room}/invite", body)).status for _ in range(6)]
+        assert statuses == [403] * 5 + [429]
+    body = {"viewerIdentity": "viewer-1", "hostIdentity": "ann"}
+    assert (await show.post("/another-room/invite", body)).status == 404  # another ann
+
+
 def test_a_window_slides() -> None:
     limits = RateLimits()
     for at in range(5):
