@@ -64,9 +64,9 @@ _NO_GUEST: Final = "guestIdentity and hostIdentity are required"
 _CLIENT: Final = Header(
     "X-Forwarded-For",
     "The user for whom the backend calls: the rate limits count for each. Without it they count for each participant "
-    "who acts (`participantName`, `hostIdentity`, `participantIdentity`), and where none does, for each room.",
+    "who acts in a room (`hostIdentity`, `participantIdentity`), and for each room where it is none, as at `/join`.",
 )
-_ACTING: Final = ("participant_name", "host_identity", "participant_identity")
+_ACTING: Final = ("host_identity", "participant_identity")
 _ERRORS: Final = (400, 401, 403, 404, 409, 413, 415, 429, 500, 502, 503)
 _DONE_EXAMPLE: Final = {"success": True}
 _TOKEN_EXAMPLE: Final = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9..."  # noqa: S105  (an example)
@@ -360,7 +360,10 @@ class ShowApi:
 
 
 def _client(call: Call) -> str:
-    """Tell for whom a call counts: the user whom the backend names, or else the one who acts, in that room."""
+    """Tell for whom a call counts: the user whom the backend names, or else the one who acts, in that room.
+
+    Not for the name with which somebody asks to join: each could choose another and ask without end.
+    """
     forwarded = call.headers.get(_CLIENT.name, "").partition(",")[0].strip()[:64]
     if forwarded:
         return forwarded

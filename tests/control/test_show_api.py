@@ -451,11 +451,13 @@ async def test_the_recommended_limits_with_retry_after(show: Show) -> None:
     assert statuses == [200] * 100 + [429]
 
 
-async def test_one_backend_brings_a_whole_audience(show: Show) -> None:
-    """The limits are a person's: a backend that names nobody in a header still speaks for many."""
-    for number in range(20):
-        join = {"roomName": "my-show", "participantName": f"viewer-{number}", "role": "viewer"}
-        assert (await show.post("/join", join)).status == 200
+async def test_a_backend_that_names_nobody_counts_for_each_room_or_who_acts_in_it(show: Show) -> None:
+    for room in ("my-show", "another-show"):
+        joins = [{"roomName": room, "participantName": f"viewer-{n}", "role": "viewer"} for n in range(11)]
+        assert [(await show.post("/join", join)).status for join in joins] == [200] * 10 + [429]
+    for number, join in enumerate(joins):  # one who tells for whom brings a whole audience
+        named = {"X-Forwarded-For": f"10.0.0.{number}"}
+        assert (await show.post("/join", join, headers=named)).status == 200
     for host in ("ann", "ben"):
         body = {"viewerIdentity": "viewer-1", "hostIdentity": host}
         statuses = [(await show.post(f"/{show.room}/invite", body)).status for _ in range(6)]
