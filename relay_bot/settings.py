@@ -46,6 +46,8 @@ class HallsSettings(_Section, frozen=True):
     dialects: tuple[Literal["show", "chat"], ...] = ("show", "chat")
     """The dialects that are understood; a hall where one is heard is spoken to in it as well."""
     max_halls: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1000
+    snapshots_per_second: Annotated[float, msgspec.Meta(gt=0, le=20)] = 4.0
+    """How often one thing (a poll's results, the queue) is told anew at the most, however much happens."""
 
 
 class RoleSettings(_Section, frozen=True):

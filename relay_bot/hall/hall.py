@@ -102,7 +102,7 @@ class Hall:
         self._people = HallRoster(settings.roles)
         self._gate = Gate(settings.gate, frozenset(settings.halls.dialects), self._people)
         self._mailbox = Mailbox(settings.gate.mailbox, self._refuse_full)
-        self._outbox = Outbox(name)
+        self._outbox = Outbox(name, settings.halls.snapshots_per_second)
         self.feed = Feed()
         self._keeper = SeatKeeper(name, services, self._mailbox)
         self._debtor = Debtor(name, services, self._mailbox.note)

@@ -43,7 +43,7 @@ class Seat:
 
 @asynccontextmanager
 async def running(seat: Seat | None) -> AsyncGenerator[Outbox]:
-    outbox = Outbox("hall")
+    outbox = Outbox("hall", 4.0)
     outbox.seated(seat)
     task = asyncio.create_task(outbox.run())
     try:
@@ -147,7 +147,7 @@ async def test_what_cannot_be_sent_is_given_up_and_the_rest_goes_on() -> None:
 async def test_packets_and_snapshots_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_MAX_PACKETS", 5)
     monkeypatch.setattr(module, "_MAX_SNAPSHOTS", 3)
-    outbox = Outbox("hall")
+    outbox = Outbox("hall", 4.0)
     outbox.put(packets(*"123456789"))
     for key in "abcdef":
         outbox.put_snapshot((key,), Packet(b"old"))
@@ -163,7 +163,7 @@ async def test_packets_and_snapshots_are_bounded(monkeypatch: pytest.MonkeyPatch
 async def test_a_flush_has_a_time_limit() -> None:
     seat = Seat()
     seat.free.clear()
-    outbox = Outbox("hall")
+    outbox = Outbox("hall", 4.0)
     outbox.seated(seat)
     outbox.put(packets("1"))
     started = time.monotonic()
