@@ -1,14 +1,13 @@
 """Results that a viewer may not see are in nothing that their client receives: every byte of it is looked through."""
 
 import asyncio
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
 
 import pytest
 
 from tests.server.polls import poll_of
 from tests.support.bot import Bot
-from tests.support.clients import Join, Participant, RefusedError
+from tests.support.clients import Join, Participant, Received, RefusedError
 
 pytestmark = pytest.mark.server
 
@@ -64,11 +63,13 @@ async def _look_everywhere(person: Participant) -> None:
         assert refused.value.code == "forbidden"
 
 
-async def _is_host_told(host: Participant, seen: Any) -> None:
-    for poll_id in POLLS:
-        await host.wait_for(
-            "poll_results", lambda item, poll_id=poll_id: item.payload["poll_id"] == poll_id and seen(item)
-        )
+async def _told_of_all(person: Participant, kind: str, **fields: object) -> list[Received]:
+    """Wait until somebody is told this of every poll, with these fields."""
+
+    def told(poll_id: str) -> Callable[[Received], bool]:
+        return lambda item: item.payload | fields | {"poll_id": poll_id} == item.payload
+
+    return [await person.wait_for(kind, told(poll_id)) for poll_id in POLLS]
 
 
 @pytest.mark.parametrize("mode", ["hosts", "held", "on_close"])
@@ -82,7 +83,7 @@ async def test_a_client_is_sent_no_byte_of_hidden_results(bot: Bot, join: Join, 
         await host.request("poll", {"poll_id": poll_id, "question": "?", "results": mode} | poll)
     for poll_id, vote in VOTES.items():
         await ann.rpc("poll_response", {"poll_id": poll_id} | vote)
-    await _is_host_told(host, lambda item: item.payload["total_voters"] == 1)
+    await _told_of_all(host, "poll_results", total_voters=1)
     late = await join(hall, "late")
     await late.wait_for("hall_state", timeout=10)
     viewers = [bystander, late]
@@ -97,10 +98,7 @@ async def test_a_client_is_sent_no_byte_of_hidden_results(bot: Bot, join: Join, 
     for poll_id in POLLS:
         await bot.call("POST", f"/v1/halls/{hall}/polls/{poll_id}/close", {})
     for person in (*viewers, host):
-        for poll_id in POLLS:
-            closed = await person.wait_for(
-                "poll_closed", lambda item, poll_id=poll_id: item.payload["poll_id"] == poll_id
-            )
+        for closed in await _told_of_all(person, "poll_closed"):
             assert closed.payload.get("hidden", False) is (mode != "on_close")
     if mode != "on_close":
         for person in viewers:
@@ -109,7 +107,7 @@ async def test_a_client_is_sent_no_byte_of_hidden_results(bot: Bot, join: Join, 
         await later.wait_for("hall_state", timeout=10)
         viewers.append(later)
         assert not _traces(viewers)
-        await _is_host_told(host, lambda item: item.payload["status"] == "closed")
+        await _told_of_all(host, "poll_results", status="closed")
         await _publish(bot, hall, refused=mode == "hosts")
         if mode == "hosts":
             for person in viewers:
@@ -117,9 +115,7 @@ async def test_a_client_is_sent_no_byte_of_hidden_results(bot: Bot, join: Join, 
             assert not _traces(viewers)
     if mode != "hosts":  # now they may see them, and the same look finds every trace but what is for hosts alone
         for person in viewers[:2]:
-            for poll_id in POLLS:
-                kind = "poll_closed" if mode == "on_close" else "poll_results"
-                await person.wait_for(kind, lambda item, poll_id=poll_id: item.payload["poll_id"] == poll_id)
+            await _told_of_all(person, "poll_closed" if mode == "on_close" else "poll_results", status="closed")
         for traces in _traces(viewers[:2]).values():
             assert set(TRACES) - set(traces) == {'"answers"'}
     assert set(_traces([host])["host"]) == set(TRACES)
