@@ -55,6 +55,7 @@ __all__ = [
     "Roster",
     "Sender",
     "SetPermissions",
+    "Shelved",
     "State",
     "Track",
     "clean_text",
@@ -203,12 +204,29 @@ class RemoveParticipant(Effect, frozen=True, tag="remove_participant"):
     identity: str
 
 
+class Shelved(msgspec.Struct, frozen=True):
+    """Something that outlives halls and their sessions, kept under a name on the shelf of its type.
+
+    A plugin names its types in `shelves`. Its handlers read and shelve with `ctx`, in any hall; backends list, read,
+    put and delete at `/v1/<shelf>`. An erased participant's identity is replaced in it.
+    """
+
+    shelf: ClassVar[str] = ""
+    """Where it is kept, and its place in the URL: `poll-templates`."""
+
+    def check(self, settings: Any) -> None:
+        """Refuse (raise `Refuse`) what can't be used; `settings` are the plugin's."""
+
+
 class Download(msgspec.Struct, frozen=True):
     """A route's answer that is a file and not JSON."""
 
     filename: str
     content_type: str
     content: bytes
+
+
+H = TypeVar("H", bound=Shelved)
 
 
 class Context(Protocol):
@@ -292,6 +310,21 @@ class Context(Protocol):
 
     def destroy_secret(self, name: str) -> None:
         """Destroy a key for good: with it goes every way back from what was hashed with it."""
+        ...
+
+    def shelved(self, kind: type[H], name: str) -> H | None:
+        """Find what is shelved under a name, in whatever hall it was."""
+        ...
+
+    def names_shelved(self, kind: type[Shelved]) -> list[str]:
+        """List the names on a shelf, in order."""
+        ...
+
+    def shelve(self, thing: Shelved, name: str) -> None:
+        """Keep something beyond this hall, in the place of what has that name: durable with this commit.
+
+        Raises `Refuse` for what its `check` refuses, for more than 100,000 bytes and for a full shelf.
+        """
         ...
 
     def set_timer(self, method: Callable[[str, Context], None], key: str, at_ms: int) -> None:
@@ -386,6 +419,9 @@ class Plugin(Generic[S, C]):
 
     state_version: ClassVar[int] = 1
     """Raise it when `State` changes its shape or meaning: older snapshots are then left and the journal replayed."""
+
+    shelves: ClassVar[tuple[type[Shelved], ...]] = ()
+    """What this plugin keeps beyond halls."""
 
     def joined(self, participant: Participant, ctx: Context) -> None:
         """Hear that someone joined the hall, or was in it when the bot came."""

@@ -116,6 +116,8 @@ class StorageSettings(_Section, frozen=True):
     url: Text = "sqlite:///relay.db"
     retention_days: Annotated[float, msgspec.Meta(ge=0, le=36_500)] = 90.0
     """What is kept of a hall session is deleted so long after its end; 0 = never."""
+    max_shelved: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 200
+    """Things of one sort, such as poll templates, that are kept beyond halls."""
 
 
 class LinkSettings(_Section, frozen=True):

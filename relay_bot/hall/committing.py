@@ -108,6 +108,7 @@ class Committer:
         batch.answers = turn.answer_rows
         batch.secrets = turn.secrets
         batch.forgotten = turn.forgotten
+        batch.shelved = turn.shelved
         batch.snapshots = turn.states
         self._journal.submit(batch)
 
@@ -153,6 +154,7 @@ class Committer:
         groups.flush()
 
     def _release(self, turn: Turn, snapshots: Snapshots, following: Counter[str]) -> None:
+        turn.services.shelf.settle(turn.shelved)
         groups = AckGroups()
         groups.expect(self._waiting_ids() + following)
         self._answer(turn, groups)

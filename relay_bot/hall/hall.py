@@ -268,6 +268,7 @@ class Hall:
     async def _open(self) -> Decider:
         """Claim the session and bring it to what the journal says."""
         settings, journal = self._settings.halls, self._services.journal
+        await self._services.shelf.load()
         info = await journal.claim(self.name, self.room_sid, now_ms(), int(settings.resume_seconds * 1000))
         session = Session(info, self._services.plugins, self)
         await session.replay(journal)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import secrets
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 import structlog
 
 from relay_bot.hall import core
 from relay_bot.hall.message import Answered, Message, Waiter, encode_answer
+from relay_bot.hall.services import Services
 from relay_bot.hall.session import Session
-from relay_bot.journal.batch import AnswerRow, EventRow, SecretRow, SnapshotRow
+from relay_bot.hall.shelf import Shelf, read_row
+from relay_bot.journal.batch import AnswerRow, EventRow, SecretRow, ShelfRow, SnapshotRow
 from relay_bot.plugin import (
     Context,
     Effect,
@@ -23,6 +25,7 @@ from relay_bot.plugin import (
     Role,
     Sender,
     SetPermissions,
+    Shelved,
 )
 from relay_bot.wire.envelope import MAX_ENVELOPE_BYTES, encode_envelope
 from relay_bot.wire.refusal import TRANSIENT, Refuse
@@ -32,6 +35,8 @@ log = structlog.get_logger("turn")
 THE_BACKEND: Final = Sender("", "", Role.BACKEND)
 _MAX_LINE: Final = 14_000
 _MINUTE_MS: Final = 60_000
+
+H = TypeVar("H", bound=Shelved)
 
 Debt = tuple[str, str, core.Owed]
 """plugin, key, what is owed"""
@@ -59,12 +64,14 @@ class Latest(msgspec.Struct, frozen=True):
 class Turn:
     """What was decided since the last batch was handed to the journal."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, services: Services) -> None:
         self.session = session
+        self.services = services
         self.events: list[EventRow] = []
         self.answer_rows: list[AnswerRow] = []
         self.secrets: list[SecretRow] = []
         self.forgotten: list[str] = []
+        self.shelved: list[ShelfRow] = []
         self.answers: list[tuple[Message | None, Waiter, Answered]] = []
         self.outgoing: list[Outgoing] = []
         self.latest: dict[tuple[str, ...], Latest | None] = {}
@@ -74,14 +81,15 @@ class Turn:
         self.messages = 0
         self.now = 0
 
-    def mark(self) -> tuple[int, int]:
+    def mark(self) -> tuple[int, int, int]:
         """Remember how far the turn is, to undo what a failing call adds."""
-        return len(self.events), len(self.outgoing)
+        return len(self.events), len(self.outgoing), len(self.shelved)
 
-    def undo(self, mark: tuple[int, int], cause: BaseException) -> None:
+    def undo(self, mark: tuple[int, int, int], cause: BaseException) -> None:
         """Take back what was added since the mark; raises `Halted` where an event was."""
-        events, outgoing = mark
+        events, outgoing, shelved = mark
         del self.outgoing[outgoing:]
+        del self.shelved[shelved:]
         if len(self.events) > events:
             # The state has moved on with what must not be kept: only the journal knows the right one now.
             del self.events[events:]
@@ -89,7 +97,7 @@ class Turn:
 
     def must_be_kept(self) -> bool:
         """Tell whether the journal has anything to keep of it."""
-        return bool(self.events or self.answer_rows or self.secrets or self.forgotten)
+        return bool(self.events or self.answer_rows or self.secrets or self.forgotten or self.shelved)
 
     def waiting_ids(self) -> Counter[str]:
         """Count the ids of the messages that wait for this turn."""
@@ -205,6 +213,24 @@ class TurnContext:
         if self._turn.session.secrets.pop(full, None) is not None:
             self._turn.secrets = [row for row in self._turn.secrets if row[1] != full]
             self._turn.forgotten.append(full)
+
+    def shelved(self, kind: type[H], name: str) -> H | None:
+        for row in reversed(self._turn.shelved):
+            if row[:2] == (kind.shelf, name):
+                return read_row(kind, row)
+        return self._shelf.get(kind, name)
+
+    def names_shelved(self, kind: type[Shelved]) -> list[str]:
+        rows = [*self._shelf.rows(kind.shelf), *self._turn.shelved]
+        return sorted({name for shelf, name, _, _ in rows if shelf == kind.shelf})
+
+    def shelve(self, thing: Shelved, name: str) -> None:
+        settings = self._turn.session.plugins[self._plugin].settings
+        self._turn.shelved.append(self._shelf.row(thing, name, settings, self.now, self._turn.shelved))
+
+    @property
+    def _shelf(self) -> Shelf:
+        return self._turn.services.shelf
 
     def set_timer(self, method: Callable[[str, Context], None], key: str, at_ms: int) -> None:
         self._record_core(core.TimerSet(self._plugin, method.__name__, key, at_ms))
