@@ -12,6 +12,7 @@ from __future__ import annotations
 import enum
 import inspect
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import (
     Any,
@@ -67,6 +68,7 @@ __all__ = [
     "parse_iso",
     "route",
     "timer",
+    "words_of",
 ]
 
 Payload = Mapping[str, Any] | msgspec.Struct
@@ -260,6 +262,13 @@ class Context(Protocol):
         """
         ...
 
+    def check_text(self, text: str, *, field: str) -> None:
+        """Ask all plugins whether others may see this text of the sender's: before it is recorded or sent on.
+
+        Raises the `Refuse` of the one that objects, with the `field` that the text stands in.
+        """
+        ...
+
     def record(self, event: Event) -> None:
         """Decide an event: the state changes at once, the journal keeps it with the next commit."""
         ...
@@ -446,6 +455,10 @@ class Plugin(Generic[S, C]):
         """Refuse a participant's messages before any handler sees them (a mute); `None` lets them pass."""
         return None
 
+    def refuses_text(self, sender: Sender, text: str) -> Refuse | None:
+        """Refuse a text that others would see; `None` lets it pass. Any plugin asks, with `ctx.check_text`."""
+        return None
+
     def refuses_join(self, identity: str) -> Refuse | None:
         """Refuse someone a join token (a ban); `None` lets them have it."""
         return None
@@ -570,6 +583,17 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 def clean_text(text: str) -> str:
     """Take out control characters other than newline and tab, and the space around the text."""
     return _CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n")).strip()
+
+
+_LETTERS = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+
+
+def words_of(text: str) -> list[str]:
+    """List the words of a text in their order, alike whatever their case, their form or what is hidden in them."""
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    if not folded.isascii():
+        folded = "".join(character for character in folded if unicodedata.category(character) != "Cf")
+    return _LETTERS.findall(folded)
 
 
 _WORD = re.compile(r'\s*(?:"([^"]*)"|(\S+))')

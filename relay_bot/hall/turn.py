@@ -161,6 +161,12 @@ class TurnContext:
         self.audience = audience
         self.private = private
 
+    def check_text(self, text: str, *, field: str) -> None:
+        for plugin in self._turn.session.plugins.values():
+            refusal = plugin.refuses_text(self.sender, text)
+            if refusal is not None:
+                raise Refuse(refusal.code, refusal.message, field=field, retry_after_ms=refusal.retry_after_ms)
+
     def record(self, event: Event) -> None:
         self._turn.events.append(self._turn.session.record(self._plugin, event, self.now))
 
