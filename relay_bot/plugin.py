@@ -49,6 +49,7 @@ __all__ = [
     "Participant",
     "Payload",
     "Plugin",
+    "Receivers",
     "Refuse",
     "RemoveParticipant",
     "Request",
@@ -229,6 +230,8 @@ class Download(msgspec.Struct, frozen=True):
 
 
 H = TypeVar("H", bound=Shelved)
+Receivers = Iterable[str] | Role | Callable[[], Iterable[str]] | None
+"""Who gets a snapshot: these, all with at least this role, those that a function gives when it leaves, or everybody."""
 
 
 class Context(Protocol):
@@ -281,7 +284,11 @@ class Context(Protocol):
         to: Iterable[str] | Role | None = None,
         sender_id: str | None = None,
     ) -> None:
-        """Send an envelope to everybody, to these identities, or to all with at least this role."""
+        """Send an envelope to everybody, to these identities, or to all with at least this role.
+
+        One with more than 15,000 bytes is refused with `too_large` as long as nothing was recorded. After that what
+        was decided stands: the envelope is left out, and the log says so.
+        """
         ...
 
     def publish_latest(
@@ -290,15 +297,16 @@ class Context(Protocol):
         payload: Callable[[], Payload | None],
         *,
         key: str = "",
-        to: Iterable[str] | Role | None = None,
+        to: Receivers = None,
     ) -> None:
         """Send a snapshot, throttled: of those with the same `kind`, `key` and `to`, only the newest leaves.
 
-        `payload` is called once for all the messages of a commit; `None` sends nothing.
+        `payload` is called once for all the messages of a commit; `None` sends nothing. A function as `to` is called
+        when the snapshot leaves, so that it may be costly; all functions are the same `to`.
         """
         ...
 
-    def drop_latest(self, kind: str, *, key: str = "", to: Iterable[str] | Role | None = None) -> None:
+    def drop_latest(self, kind: str, *, key: str = "", to: Receivers = None) -> None:
         """Forget a snapshot that has not left yet: something final is said in its place."""
         ...
 
@@ -431,6 +439,9 @@ class Plugin(Generic[S, C]):
 
     shelves: ClassVar[tuple[type[Shelved], ...]] = ()
     """What this plugin keeps beyond halls."""
+
+    def opened(self, ctx: Context) -> None:
+        """Hear that the state is what the journal says: at the first opening, after a restart, after a failure."""
 
     def joined(self, participant: Participant, ctx: Context) -> None:
         """Hear that someone joined the hall, or was in it when the bot came."""

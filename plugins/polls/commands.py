@@ -54,7 +54,6 @@ class Commands(Templates):
         poll_id = arguments.rest()
         host = ctx.sender.role >= Role.HOST
         identity = ctx.sender.identity
-        self.read_sealed(ctx)
         known = [
             poll
             for poll in self.state.polls.values()

@@ -110,10 +110,6 @@ class Voting(Speaking):
 
     # -- those who leave ----------------------------------------------------------------------------
 
-    def joined(self, participant: Participant, ctx: Context) -> None:
-        """Make ready to tell them their own vote, also in anonymous polls."""
-        self.read_sealed(ctx)
-
     def left(self, participant: Participant, ctx: Context) -> None:
         """Take out the votes of someone who left, where the settings want it."""
         if self.settings.votes_of_leavers == "keep":

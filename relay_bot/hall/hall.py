@@ -600,8 +600,9 @@ class Hall:
             decider.tell(lambda plugin, context: plugin.changed(before, person, context))
 
     def _catch_up(self, decider: Decider) -> None:
-        """Tell the plugins who came, changed and left while there was no session that could hear it."""
+        """Tell the plugins that they begin, and who came, changed and left while no session could hear it."""
         try:
+            decider.tell(lambda plugin, context: plugin.opened(context))
             for person in self._people:
                 self._tell_of(decider, person)
             for identity in [name for name in self._told if self._people.get(name) is None]:

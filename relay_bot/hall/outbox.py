@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -32,6 +32,8 @@ class Packet(msgspec.Struct, frozen=True, gc=False):
     data: bytes
     to: tuple[str, ...] = ()
     topic: str = TOPIC
+    receivers: Callable[[], Iterable[str]] | None = None
+    """Where it is set, it gives the identities when the packet leaves, and `to` doesn't count."""
 
 
 class AckGroups:
@@ -214,9 +216,18 @@ class Outbox:
     async def _send(self, packet: Packet) -> None:
         if self._seat is None:
             return
+        to = packet.to
+        if packet.receivers is not None:
+            try:
+                to = tuple(packet.receivers())
+            except Exception:  # a plugin's function: it costs this snapshot
+                log.exception("outbox.receivers_failed", hall=self._hall)
+                return
+            if not to:
+                return  # an empty list would be everybody, to LiveKit
         self._sending = 1
         try:
-            await self._seat.publish(packet.data, to=packet.to, topic=packet.topic)
+            await self._seat.publish(packet.data, to=to, topic=packet.topic)
             metrics.SENT.inc()
         except LinkError as error:
             metrics.SEND_FAILURES.inc()

@@ -16,11 +16,13 @@ from relay_bot.hall.services import Services
 from relay_bot.hall.session import Session
 from relay_bot.hall.shelf import Shelf, read_row
 from relay_bot.journal.batch import AnswerRow, EventRow, SecretRow, ShelfRow, SnapshotRow
+from relay_bot.observe import metrics
 from relay_bot.plugin import (
     Context,
     Effect,
     Event,
     Payload,
+    Receivers,
     RemoveParticipant,
     Role,
     Sender,
@@ -40,11 +42,11 @@ H = TypeVar("H", bound=Shelved)
 
 Debt = tuple[str, str, core.Owed]
 """plugin, key, what is owed"""
-To = tuple[str, ...] | Role | None
+To = tuple[str, ...] | Role | Callable[[], Iterable[str]] | None
 
 
 class Outgoing(msgspec.Struct, frozen=True, gc=False):
-    """An envelope to be sent after the commit; `to` is resolved when it leaves."""
+    """An envelope to be sent after the commit; roles and functions in `to` are resolved when it leaves."""
 
     data: bytes
     to: To
@@ -141,7 +143,7 @@ class Halted(Exception):
 class TurnContext:
     """The `Context` of one call into a plugin."""
 
-    __slots__ = ("_plugin", "_turn", "audience", "message_id", "now", "private", "sender")
+    __slots__ = ("_begun", "_plugin", "_turn", "audience", "message_id", "now", "private", "sender")
 
     def __init__(
         self,
@@ -154,6 +156,7 @@ class TurnContext:
         private: bool = False,
     ) -> None:
         self._turn = turn
+        self._begun = len(turn.events)
         self._plugin = plugin
         self.sender = sender
         self.now = now
@@ -181,7 +184,14 @@ class TurnContext:
         to: Iterable[str] | Role | None = None,
         sender_id: str | None = None,
     ) -> None:
-        self._turn.outgoing.append(outgoing(kind, payload, _to(to), sender_id, self.now))
+        try:
+            self._turn.outgoing.append(outgoing(kind, payload, _to(to), sender_id, self.now))
+        except Refuse as refusal:
+            if len(self._turn.events) == self._begun:
+                raise
+            # Raised now it would undo what was recorded, at the cost of the whole session in memory.
+            metrics.DROPPED.labels("too_large").inc()
+            log.error("turn.envelope_too_large", plugin=self._plugin, kind=kind, reason=refusal.message)
 
     def publish_latest(
         self,
@@ -189,12 +199,12 @@ class TurnContext:
         payload: Callable[[], Payload | None],
         *,
         key: str = "",
-        to: Iterable[str] | Role | None = None,
+        to: Receivers = None,
     ) -> None:
         resolved = _to(to)
         self._turn.latest[_latest_key(kind, key, resolved)] = Latest(kind, payload, resolved)
 
-    def drop_latest(self, kind: str, *, key: str = "", to: Iterable[str] | Role | None = None) -> None:
+    def drop_latest(self, kind: str, *, key: str = "", to: Receivers = None) -> None:
         self._turn.latest[_latest_key(kind, key, _to(to))] = None
 
     def notice(self, text: str, *, to: str) -> None:
@@ -247,11 +257,13 @@ class TurnContext:
             self._record_core(core.TimerCleared(self._plugin, method.__name__, key))
 
 
-def _to(to: Iterable[str] | Role | None) -> To:
-    return to if to is None or isinstance(to, Role) else tuple(to)
+def _to(to: Receivers) -> To:
+    return to if to is None or isinstance(to, Role) or callable(to) else tuple(to)
 
 
 def _latest_key(kind: str, key: str, to: To) -> tuple[str, ...]:
+    if callable(to):
+        return (kind, key, "*function")
     if isinstance(to, tuple):
         return (kind, key, *to)
     return (kind, key, "*" if to is None else f"*{to.label}")
