@@ -25,6 +25,7 @@ import msgspec
 from relay_bot.hall.hall import Hall
 from relay_bot.hall.plugins import load_plugins
 from relay_bot.hall.services import Services
+from relay_bot.hall.shelf import Shelf
 from relay_bot.hall.watchdog import Watchdog
 from relay_bot.journal.writer import Journal
 from relay_bot.link import Arrival, Frame, Joined, Presence, Seat, Sink
@@ -177,7 +178,8 @@ async def measure(plan: Plan, *, killed: bool) -> Result:
     await journal.start()
     link = _ListLink(plan.room_sid)
     plugins = load_plugins({"polls": {"required": True}}, plan.database.parent)
-    hall = Hall(plan.hall, plan.room_sid, Services(settings, journal, link, _NoRooms(), plugins, Watchdog()))
+    shelf = Shelf(journal, settings.storage.max_shelved)
+    hall = Hall(plan.hall, plan.room_sid, Services(settings, journal, link, _NoRooms(), plugins, Watchdog(), shelf))
     serving = asyncio.create_task(hall.run())
     try:
         async with asyncio.timeout(_LIMIT):

@@ -25,10 +25,12 @@ from relay_bot.control.privacy_api import PrivacyApi
 from relay_bot.control.process_api import ProcessApi, webhook_handler
 from relay_bot.control.rooms_api import RoomsApi
 from relay_bot.control.server import ControlServer
+from relay_bot.control.shelf_api import ShelfApi
 from relay_bot.control.show_api import ShowApi
 from relay_bot.hall.halls import Halls
 from relay_bot.hall.plugins import load_plugins
 from relay_bot.hall.services import Services
+from relay_bot.hall.shelf import Shelf
 from relay_bot.hall.watchdog import Watchdog
 from relay_bot.journal.writer import Journal
 from relay_bot.link import LinkError
@@ -93,7 +95,9 @@ class App:
         except LinkError as error:
             raise SettingsError(str(error)) from None
         self._stages.append(("link", link.close, 2.0))
-        self._services = Services(settings, journal, link, rooms, plugins, watchdog)
+        shelf = Shelf(journal, settings.storage.max_shelved)
+        await shelf.load()
+        self._services = Services(settings, journal, link, rooms, plugins, watchdog, shelf)
         halls = self._halls = Halls(self._services)
         self._stages.append(("halls", halls.stop, 10.0))
         once = IdempotencyLog(journal, f"control {settings.control.host}:{settings.control.port}")
@@ -102,6 +106,7 @@ class App:
         operations += RoomsApi(settings, rooms, halls, once).operations()
         operations += ShowApi(settings, rooms, halls, plugins, once).operations()
         operations += EventsApi(halls, journal, lambda hall: hall.feed).operations()
+        operations += ShelfApi(shelf, plugins, once).operations()
         operations += PrivacyApi(halls).operations()
         operations += ProcessApi(halls, journal, lambda: describe(operations, __version__)).operations()
         webhook = webhook_handler(Webhooks(settings.livekit), halls)
@@ -175,6 +180,7 @@ class App:
             self._services.rooms,
             plugins,
             self._services.watchdog,
+            self._services.shelf,
         )
         self._halls.update(self._services)
         log.info(

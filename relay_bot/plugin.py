@@ -12,6 +12,7 @@ from __future__ import annotations
 import enum
 import inspect
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import (
     Any,
@@ -48,6 +49,7 @@ __all__ = [
     "Participant",
     "Payload",
     "Plugin",
+    "Receivers",
     "Refuse",
     "RemoveParticipant",
     "Request",
@@ -55,6 +57,7 @@ __all__ = [
     "Roster",
     "Sender",
     "SetPermissions",
+    "Shelved",
     "State",
     "Track",
     "clean_text",
@@ -66,6 +69,7 @@ __all__ = [
     "parse_iso",
     "route",
     "timer",
+    "words_of",
 ]
 
 Payload = Mapping[str, Any] | msgspec.Struct
@@ -203,12 +207,31 @@ class RemoveParticipant(Effect, frozen=True, tag="remove_participant"):
     identity: str
 
 
+class Shelved(msgspec.Struct, frozen=True):
+    """Something that outlives halls and their sessions, kept under a name on the shelf of its type.
+
+    A plugin names its types in `shelves`. Its handlers read and shelve with `ctx`, in any hall; backends list, read,
+    put and delete at `/v1/<shelf>`. An erased participant's identity is replaced in it.
+    """
+
+    shelf: ClassVar[str] = ""
+    """Where it is kept, and its place in the URL: `poll-templates`."""
+
+    def check(self, settings: Any) -> None:
+        """Refuse (raise `Refuse`) what can't be used; `settings` are the plugin's."""
+
+
 class Download(msgspec.Struct, frozen=True):
     """A route's answer that is a file and not JSON."""
 
     filename: str
     content_type: str
     content: bytes
+
+
+H = TypeVar("H", bound=Shelved)
+Receivers = Iterable[str] | Role | Callable[[], Iterable[str]] | None
+"""Who gets a snapshot: these, all with at least this role, those that a function gives when it leaves, or everybody."""
 
 
 class Context(Protocol):
@@ -242,6 +265,13 @@ class Context(Protocol):
         """
         ...
 
+    def check_text(self, text: str, *, field: str) -> None:
+        """Ask all plugins whether others may see this text of the sender's: before it is recorded or sent on.
+
+        Raises the `Refuse` of the one that objects, with the `field` that the text stands in.
+        """
+        ...
+
     def record(self, event: Event) -> None:
         """Decide an event: the state changes at once, the journal keeps it with the next commit."""
         ...
@@ -254,7 +284,11 @@ class Context(Protocol):
         to: Iterable[str] | Role | None = None,
         sender_id: str | None = None,
     ) -> None:
-        """Send an envelope to everybody, to these identities, or to all with at least this role."""
+        """Send an envelope to everybody, to these identities, or to all with at least this role.
+
+        One with more than 15,000 bytes is refused with `too_large` as long as nothing was recorded. After that what
+        was decided stands: the envelope is left out, and the log says so.
+        """
         ...
 
     def publish_latest(
@@ -263,15 +297,16 @@ class Context(Protocol):
         payload: Callable[[], Payload | None],
         *,
         key: str = "",
-        to: Iterable[str] | Role | None = None,
+        to: Receivers = None,
     ) -> None:
         """Send a snapshot, throttled: of those with the same `kind`, `key` and `to`, only the newest leaves.
 
-        `payload` is called once for all the messages of a commit; `None` sends nothing.
+        `payload` is called once for all the messages of a commit; `None` sends nothing. A function as `to` is called
+        when the snapshot leaves, so that it may be costly; all functions are the same `to`.
         """
         ...
 
-    def drop_latest(self, kind: str, *, key: str = "", to: Iterable[str] | Role | None = None) -> None:
+    def drop_latest(self, kind: str, *, key: str = "", to: Receivers = None) -> None:
         """Forget a snapshot that has not left yet: something final is said in its place."""
         ...
 
@@ -292,6 +327,21 @@ class Context(Protocol):
 
     def destroy_secret(self, name: str) -> None:
         """Destroy a key for good: with it goes every way back from what was hashed with it."""
+        ...
+
+    def shelved(self, kind: type[H], name: str) -> H | None:
+        """Find what is shelved under a name, in whatever hall it was."""
+        ...
+
+    def names_shelved(self, kind: type[Shelved]) -> list[str]:
+        """List the names on a shelf, in order."""
+        ...
+
+    def shelve(self, thing: Shelved, name: str) -> None:
+        """Keep something beyond this hall, in the place of what has that name: durable with this commit.
+
+        Raises `Refuse` for what its `check` refuses, for more than 100,000 bytes and for a full shelf.
+        """
         ...
 
     def set_timer(self, method: Callable[[str, Context], None], key: str, at_ms: int) -> None:
@@ -387,6 +437,12 @@ class Plugin(Generic[S, C]):
     state_version: ClassVar[int] = 1
     """Raise it when `State` changes its shape or meaning: older snapshots are then left and the journal replayed."""
 
+    shelves: ClassVar[tuple[type[Shelved], ...]] = ()
+    """What this plugin keeps beyond halls."""
+
+    def opened(self, ctx: Context) -> None:
+        """Hear that the state is what the journal says: at the first opening, after a restart, after a failure."""
+
     def joined(self, participant: Participant, ctx: Context) -> None:
         """Hear that someone joined the hall, or was in it when the bot came."""
 
@@ -408,6 +464,10 @@ class Plugin(Generic[S, C]):
 
     def refuses(self, sender: Sender, kind: str) -> Refuse | None:
         """Refuse a participant's messages before any handler sees them (a mute); `None` lets them pass."""
+        return None
+
+    def refuses_text(self, sender: Sender, text: str) -> Refuse | None:
+        """Refuse a text that others would see; `None` lets it pass. Any plugin asks, with `ctx.check_text`."""
         return None
 
     def refuses_join(self, identity: str) -> Refuse | None:
@@ -537,6 +597,17 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 def clean_text(text: str) -> str:
     """Take out control characters other than newline and tab, and the space around the text."""
     return _CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n")).strip()
+
+
+_LETTERS = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+
+
+def words_of(text: str) -> list[str]:
+    """List the words of a text in their order, alike whatever their case, their form or what is hidden in them."""
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    if not folded.isascii():
+        folded = "".join(character for character in folded if unicodedata.category(character) != "Cf")
+    return _LETTERS.findall(folded)
 
 
 _WORD = re.compile(r'\s*(?:"([^"]*)"|(\S+))')

@@ -51,6 +51,8 @@ class HallsSettings(_Section, frozen=True):
     dialects: tuple[Literal["show", "chat"], ...] = ("show", "chat")
     """The dialects that are understood; a hall where one is heard is spoken to in it as well."""
     max_halls: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1000
+    snapshots_per_second: Annotated[float, msgspec.Meta(gt=0, le=20)] = 4.0
+    """How often one thing (a poll's results, the queue) is told anew at the most, however much happens."""
 
 
 class RoleSettings(_Section, frozen=True):
@@ -119,6 +121,8 @@ class StorageSettings(_Section, frozen=True):
     url: Text = "sqlite:///relay.db"
     retention_days: Annotated[float, msgspec.Meta(ge=0, le=36_500)] = 90.0
     """What is kept of a hall session is deleted so long after its end; 0 = never."""
+    max_shelved: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 200
+    """Things of one sort, such as poll templates, that are kept beyond halls."""
 
 
 class LinkSettings(_Section, frozen=True):

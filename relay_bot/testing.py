@@ -28,6 +28,7 @@ from relay_bot.hall.message import BackendMessage, FutureWaiter, RouteCall
 from relay_bot.hall.plugins import load_plugins
 from relay_bot.hall.services import EffectFailed, Services
 from relay_bot.hall.session import Loaded, Session
+from relay_bot.hall.shelf import Shelf
 from relay_bot.hall.watchdog import Watchdog
 from relay_bot.journal.writer import Journal
 from relay_bot.link import Arrival, Changed, Frame, Joined, Left, Link, Lost, Presence, Reason, Seat, Sink
@@ -255,10 +256,11 @@ class _Answer:
 class HallKit:
     """One hall with its journal; make it with `open`."""
 
-    def __init__(self, journal: Journal, loaded: dict[str, Loaded], settings: Settings) -> None:
+    def __init__(self, journal: Journal, loaded: dict[str, Loaded], settings: Settings, shelf: Shelf) -> None:
         self.room = _Room()
         link: Link = _Link(self.room)
-        self._services = Services(settings, journal, link, _Rooms(self.room), loaded, Watchdog())
+        self.shelf = shelf
+        self._services = Services(settings, journal, link, _Rooms(self.room), loaded, Watchdog(), self.shelf)
         self._name = f"kit-{next(_names)}"
         self.loaded = loaded
         self.settings = settings
@@ -275,10 +277,11 @@ class HallKit:
         *,
         settings: Settings | None = None,
         journal: Journal | None = None,
+        shelf: Shelf | None = None,
     ) -> AsyncGenerator[HallKit]:
         """Open a hall with these plugins (the `plugins` section; the others are off).
 
-        `journal`: one that runs already, shared by several kits; without it, one in `folder`.
+        `journal`: one that runs already, shared by several kits; without it, one in `folder`. `shelf`: the same.
         """
         settings = settings or Settings()
         from relay_bot.hall.plugins import builtin_folder
@@ -289,7 +292,7 @@ class HallKit:
         journal = journal or Journal(f"sqlite:///{folder / 'relay.db'}")
         if own:
             await journal.start()
-        kit = cls(journal, loaded, settings)
+        kit = cls(journal, loaded, settings, shelf or Shelf(journal, settings.storage.max_shelved))
         await kit.start()
         try:
             yield kit

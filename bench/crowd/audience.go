@@ -35,6 +35,8 @@ func (a *audience) do(cmd command) (any, error) {
 		return a.burst(cmd)
 	case "pingpong":
 		return a.pingpong(cmd)
+	case "insist":
+		return a.insist(cmd)
 	case "leave":
 		return map[string]any{"event": "leave", "participants": a.leave(cmd.Halls)}, nil
 	}
@@ -138,6 +140,7 @@ type participant struct {
 	room     *lksdk.Room
 	voted    int // goes on over bursts, so that no vote repeats the choice before it
 	pending  *pending
+	listener listener
 }
 
 func newParticipant(identity string) *participant {
@@ -162,7 +165,11 @@ func (p *participant) connect(cmd command, hall string) error {
 	callbacks := lksdk.NewRoomCallback()
 	callbacks.OnDataPacket = func(packet lksdk.DataPacket, _ lksdk.DataReceiveParams) {
 		if data, ok := packet.(*lksdk.UserDataPacket); ok {
-			p.pending.answer(data.Payload, time.Now())
+			now := time.Now()
+			p.pending.answer(data.Payload, now)
+			if notes := p.listener.Load(); notes != nil {
+				notes.hear(data.Payload, now)
+			}
 		}
 	}
 	p.room, err = lksdk.ConnectToRoomWithToken(cmd.URL, token, callbacks, lksdk.WithAutoSubscribe(false))

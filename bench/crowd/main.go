@@ -9,6 +9,7 @@
 //	{"cmd":"join","url","key","secret","halls":[…],"participants":n,"prefix","attributes":{…}}
 //	{"cmd":"burst","halls":[…]?,"votes":n,"poll_id","options":n,"with_id":bool,"to","spread_ms","resend_ms","timeout_ms"}
 //	{"cmd":"pingpong","halls":[hall]?,"votes":n,"poll_id","options":n,"to","resend_ms","timeout_ms"}
+//	{"cmd":"insist","halls":[hall],"poll_id","options":n,"to","spread_ms","resend_ms","timeout_ms"}
 //	{"cmd":"leave","halls":[…]?}
 //
 // An answer is {"event":<the command's name>,…} or {"event":"failed","error":…}. Everything is bounded, in

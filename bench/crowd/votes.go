@@ -28,16 +28,20 @@ func (p *participant) vote(pollID string, options int, withID bool) (id string, 
 	if withID {
 		id = uuid.NewString()
 	}
-	data, err = json.Marshal(envelope{
+	data, err = voteEnvelope(p.identity, id, pollID, p.voted%max(options, 1))
+	p.voted++
+	return id, data, err
+}
+
+func voteEnvelope(identity, id, pollID string, option int) ([]byte, error) {
+	return json.Marshal(envelope{
 		RelayVersion: "1",
 		ID:           id,
 		Type:         "poll_response",
-		SenderID:     p.identity,
+		SenderID:     identity,
 		Timestamp:    time.Now().UTC().Format("2006-01-02T15:04:05.000Z"),
-		Payload:      ballot{PollID: pollID, Option: p.voted % max(options, 1)},
+		Payload:      ballot{PollID: pollID, Option: option},
 	})
-	p.voted++
-	return id, data, err
 }
 
 // heard is what a participant reads of a packet that comes in.
@@ -98,7 +102,7 @@ type pending struct {
 }
 
 func newPending() *pending {
-	return &pending{changed: make(chan struct{}, 1)}
+	return &pending{refused: map[string]int{}, changed: make(chan struct{}, 1)}
 }
 
 // reset forgets everything of the burst before.

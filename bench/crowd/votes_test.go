@@ -48,3 +48,22 @@ func TestABusyVoteIsSentAgainAndAnsweredOnce(t *testing.T) {
 		t.Fatalf("%d unanswered, latencies %v", waiting.unanswered(), waiting.latencies)
 	}
 }
+
+func TestARecorderNotesEachAnswerToItsOwnVotesAndTheResults(t *testing.T) {
+	notes := &recorder{started: time.Now(), changed: make(chan struct{}, 1)}
+	vote := &insisted{ID: "mine"}
+	notes.heard.Votes = append(notes.heard.Votes, vote)
+	notes.hear([]byte(`{"type":"error","payload":{"id":"mine","code":"busy"}}`), time.Now())
+	if notes.answered(vote) {
+		t.Fatal("busy asks to send again: it is no answer")
+	}
+	notes.hear([]byte(`{"type":"ack","payload":{"ids":["other","mine"]}}`), time.Now())
+	notes.hear([]byte(`{"type":"ack","payload":{"ids":["other"]}}`), time.Now())
+	notes.hear([]byte(`{"type":"poll_results","payload":{"poll_id":"p","seq":7,"total_voters":3}}`), time.Now())
+	if !notes.answered(vote) || !slices.Equal(vote.Answers, []string{"busy", ""}) {
+		t.Fatalf("answers %q", vote.Answers)
+	}
+	if said := notes.heard.Results; len(said) != 1 || said[0].PollID != "p" || said[0].Seq != 7 || said[0].Voters != 3 {
+		t.Fatalf("results %v", said)
+	}
+}

@@ -35,6 +35,36 @@ class Outcome(msgspec.Struct):
     choices: list[int]  # how many participants chose each option last
 
 
+class Insisted(msgspec.Struct):
+    """A vote that was sent until it was answered; an answer is "" for an ack, else an error's code."""
+
+    id: str
+    option: int
+    sent: int
+    answers: list[str]
+
+
+class HeardResults(msgspec.Struct):
+    """One `poll_results` as it came, so long after the voting began."""
+
+    at_ms: float
+    poll_id: str
+    seq: int
+    voters: int
+
+
+class Insistence(msgspec.Struct):
+    """How one participant insisted: two votes, one after the other, and what they heard meanwhile."""
+
+    identity: str
+    votes: list[Insisted]
+    results: list[HeardResults] | None
+
+
+class _Insistences(msgspec.Struct):
+    people: list[Insistence]
+
+
 class _Done(msgspec.Struct):
     participants: int
 
@@ -111,6 +141,30 @@ class Crowd:
             "timeout_ms": int(seconds * 1000),
         }
         return self._child.ask(command, Outcome, seconds=seconds + _PATIENCE)
+
+    def insist(
+        self,
+        to: str,
+        poll_id: str,
+        *,
+        hall: str,
+        options: int,
+        spread_seconds: float,
+        resend_seconds: float = 1,
+        seconds: float = 60,
+    ) -> list[Insistence]:
+        """Let each participant vote twice with one id, then once with another, each until it is answered."""
+        command = {
+            "cmd": "insist",
+            "halls": [hall],
+            "poll_id": poll_id,
+            "options": options,
+            "to": to,
+            "spread_ms": int(spread_seconds * 1000),
+            "resend_ms": int(resend_seconds * 1000),
+            "timeout_ms": int(seconds * 1000),
+        }
+        return self._child.ask(command, _Insistences, seconds=seconds + _PATIENCE).people
 
     def leave(self, halls: Sequence[str]) -> None:
         self._child.ask({"cmd": "leave", "halls": list(halls)}, _Done, seconds=60)

@@ -102,6 +102,8 @@ class LinesChild:
             self._process.kill()
             self._process.wait()
         self._reader.join(1)
+        if self._process.stdout is not None:
+            self._process.stdout.close()
         self._errors.close()
 
     def __enter__(self) -> Self:

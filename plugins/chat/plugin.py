@@ -76,13 +76,14 @@ class ChatPlugin(Plugin[Chats, ChatSettings]):
         text = clean_text(body.text)
         if not 1 <= len(text) <= self.settings.max_text:
             raise Refuse("malformed", f"a text has 1 to {self.settings.max_text} characters", field="payload.text")
+        ctx.check_text(text, field="payload.text")
         to = ctx.audience if body.to is None else tuple(dict.fromkeys((*body.to, *(ctx.audience or ()))))
         if to is None and body.private:
             to = ()  # the dialect's packet does not say to whom it went
         message = Message(
             self._id_for(ctx),
             ctx.sender.identity,
-            self._display_name(body, ctx.sender),
+            self._display_name(body, ctx),
             text,
             ctx.now,
             to,
@@ -120,13 +121,15 @@ class ChatPlugin(Plugin[Chats, ChatSettings]):
                     return candidate
         return str(uuid.uuid4())
 
-    def _display_name(self, body: Say, sender: Sender) -> str:
+    def _display_name(self, body: Say, ctx: Context) -> str:
         """Give the token's name; a claimed one only where there is none, and nobody here is called so."""
+        sender = ctx.sender
         claimed = clean_text(body.display_name or "")
         if sender.role is Role.BACKEND:
             return claimed or sender.name or sender.identity
         if sender.name or not claimed:
             return sender.name or sender.identity
+        ctx.check_text(claimed, field="payload.display_name")
         wanted = claimed.casefold()
         taken = any(
             wanted in (person.identity.casefold(), person.name.casefold())
@@ -140,6 +143,7 @@ class ChatPlugin(Plugin[Chats, ChatSettings]):
     @handle
     def react(self, body: React, ctx: Context) -> None:
         """Count a reaction to a message; one to the moment only passes by."""
+        ctx.check_text(body.emoji, field="payload.emoji")
         if body.message_id is None:
             if ctx.private and ctx.sender.role is not Role.BACKEND:  # a backend's goes on just as it is
                 ctx.publish("reaction", passing(body), sender_id=ctx.sender.identity)

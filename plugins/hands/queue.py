@@ -59,6 +59,8 @@ class QueuePart(SpeakingPart):
         settings = self.settings
         if topic is not None and settings.topics and topic not in settings.topics:
             raise Refuse("malformed", f"the topics here are {', '.join(settings.topics)}", field="payload.topic")
+        if topic is not None and not settings.topics:
+            ctx.check_text(topic, field="payload.topic")
         if identity in self.state.hands:
             self._raise_again(identity, topic, ctx)
             return

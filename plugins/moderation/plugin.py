@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Annotated, Any
 
 import msgspec
@@ -44,6 +45,7 @@ from relay_bot.plugin import (
     parse_iso,
     route,
     timer,
+    words_of,
 )
 
 
@@ -52,6 +54,8 @@ class ModerationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 
     max_sanctions: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1_000
     """Mutes in force in one hall, and as many bans."""
+    blocked_words: list[str] = []
+    """Words and phrases: no text with one of them is kept or sent on."""
 
 
 class ModerationPlugin(Plugin[Sanctions, ModerationSettings]):
@@ -298,6 +302,19 @@ class ModerationPlugin(Plugin[Sanctions, ModerationSettings]):
             return Refuse("muted", _told("you are muted", mute))
         return None
 
+    def refuses_text(self, sender: Sender, text: str) -> Refuse | None:
+        """Refuse a text with a blocked word, whoever wrote it."""
+        if not self._blocked:
+            return None
+        said = _spaced(text)
+        if not any(blocked in said for blocked in self._blocked):
+            return None
+        return Refuse("blocked", "there is a word in it that is not allowed here")
+
+    @cached_property
+    def _blocked(self) -> tuple[str, ...]:
+        return tuple(blocked for text in self.settings.blocked_words if (blocked := _spaced(text)).strip())
+
     def refuses_join(self, identity: str) -> Refuse | None:
         """Refuse a join token to those who are banned. A ban whose rank is not known yet is judged at the join."""
         ban = self.state.bans.get(identity)
@@ -340,3 +357,8 @@ def _told(text: str, sanction: Sanction) -> str:
     until = "" if sanction.until is None else f" until {iso(sanction.until)}"
     reason = f": {sanction.reason}" if sanction.reason else ""
     return f"{text}{until}{reason}"
+
+
+def _spaced(text: str) -> str:
+    """Give the words of a text, parts of compounds too, with a space around each: a phrase is in it as it is."""
+    return f" {' '.join(words_of(text)).replace('-', ' ')} "

@@ -10,6 +10,7 @@ from plugins.polls.asked import Kind, Results, RoleName, UserOptions
 from relay_bot.plugin import Body, Request
 
 PollId = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"\A[^\x00-\x1f\x7f-\x9f]+\Z")]
+TemplateName = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Identity = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 OptionText = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Points = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
@@ -49,12 +50,11 @@ class SeriesFields(msgspec.Struct, frozen=True):
     index: Annotated[int, msgspec.Meta(ge=0, le=10_000)]
 
 
-class PollFields(msgspec.Struct, frozen=True):
-    """All that a poll may be asked with; see the plugin's README."""
+class AskedFields(msgspec.Struct, frozen=True):
+    """What a poll is asked with, wherever and whenever; see the plugin's README."""
 
     question: Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
     options: Annotated[list[OptionText], msgspec.Meta(max_length=100)] = []
-    poll_id: PollId | None = None
     duration_seconds: Duration | None = None
     min_choices: ChoiceCount | None = None
     max_choices: ChoiceCount | None = None
@@ -64,8 +64,6 @@ class PollFields(msgspec.Struct, frozen=True):
     anonymous: bool = False
     eligible: EligibleFields | None = None
     weights: WeightFields | None = None
-    state: Literal["open", "draft"] = "open"
-    opens_at: Annotated[str, msgspec.Meta(max_length=40)] | None = None
     correct: Annotated[list[int], msgspec.Meta(min_length=1, max_length=100)] | None = None
     points: Points | None = None
     negative_points: Points | None = None
@@ -73,8 +71,16 @@ class PollFields(msgspec.Struct, frozen=True):
     explanation: Annotated[str, msgspec.Meta(max_length=1000)] | None = None
     scale: ScaleFields | None = None
     max_length: Annotated[int, msgspec.Meta(ge=1, le=1000)] | None = None
-    series: SeriesFields | None = None
     user_options: UserOptions = "no"
+
+
+class PollFields(AskedFields, frozen=True):
+    """All that a poll of a hall may be asked with."""
+
+    poll_id: PollId | None = None
+    state: Literal["open", "draft"] = "open"
+    opens_at: Annotated[str, msgspec.Meta(max_length=40)] | None = None
+    series: SeriesFields | None = None
 
 
 class OpenPoll(PollFields, Body, type="poll"):
@@ -177,6 +183,26 @@ class RerunPoll(Body, type="poll_rerun"):
     duration_seconds: Duration | None = None
 
 
+class UseTemplate(Body, type="poll_use"):
+    """Ask what a template holds: its poll, or its polls as a series. `draft` opens none of them yet."""
+
+    template: TemplateName
+    series_id: PollId | None = None
+    state: Literal["open", "draft"] = "open"
+
+
+class SaveTemplate(Body, type="poll_save"):
+    """Keep a poll, or a series, as a template for all halls."""
+
+    template: TemplateName
+    poll_id: PollId | None = None
+    series_id: PollId | None = None
+
+
+class ListTemplates(Body, type="poll_templates"):
+    """Ask which templates there are."""
+
+
 class OnePoll(Request, frozen=True):
     """A poll, by the path."""
 
@@ -215,6 +241,28 @@ class DecideRequest(Request, frozen=True):
     poll_id: PollId
     text: OptionText
     approved: bool
+
+
+class UseTemplateRequest(Request, frozen=True):
+    """Ask what a template holds: its poll, or its polls as a series. `draft` opens none of them yet."""
+
+    template: TemplateName
+    series_id: PollId | None = None
+    state: Literal["open", "draft"] = "open"
+
+
+class SavePollRequest(Request, frozen=True):
+    """Keep a poll as a template for all halls."""
+
+    poll_id: PollId
+    template: TemplateName
+
+
+class SaveSeriesRequest(Request, frozen=True):
+    """Keep a series as a template for all halls."""
+
+    series_id: PollId
+    template: TemplateName
 
 
 class OneSeries(Request, frozen=True):

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from plugins.polls import shares
 from plugins.polls.bodies import PollFields
-from plugins.polls.life import Life
 from plugins.polls.state import Poll
+from plugins.polls.templates import Templates
 from plugins.polls.visibility import is_addressed, sees_results
 from relay_bot.plugin import Arguments, Context, Refuse, Role, command, parse_duration
 
 _MAX_DURATION = 86_400
 
 
-class Commands(Life):
+class Commands(Templates):
     """Chat commands about polls."""
 
-    @command("poll", '"QUESTION" OPTION | OPTION … [60s]', role=Role.HOST)
+    @command("poll", '"QUESTION" OPTION | OPTION … [60s], or template NAME', role=Role.HOST)
     def poll_command(self, arguments: Arguments, ctx: Context) -> str:
-        """Open a poll, for a time if one is given."""
+        """Open a poll, for a time if one is given; or what a template holds."""
         question = arguments.word("the question, in quotes,")
-        options, duration = _options(arguments.rest())
+        rest = arguments.rest()
+        if question == "template" and "|" not in rest:
+            poll, *others = self.use_template(rest.strip('"'), None, "open", ctx)
+            more = f", with {len(others)} more to come: /next" if others else ""
+            return f"opened: {poll.question} ({poll.poll_id}){more}"
+        options, duration = _options(rest)
         if not 1 <= len(question) <= 500 or not all(1 <= len(option) <= 200 for option in options):
             raise Refuse("malformed", "a question has 1 to 500 characters, an option 1 to 200")
         poll = self.make(PollFields(question, options, duration_seconds=duration), ctx)
@@ -49,7 +54,6 @@ class Commands(Life):
         poll_id = arguments.rest()
         host = ctx.sender.role >= Role.HOST
         identity = ctx.sender.identity
-        self.read_sealed(ctx)
         known = [
             poll
             for poll in self.state.polls.values()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from plugins.polls.asked import WHOLE, Eligible, Question, Quiz, Rules, Scale, Series, Weights
-from plugins.polls.bodies import EligibleFields, PollFields, WeightFields
+from plugins.polls.bodies import AskedFields, EligibleFields, ScaleFields, WeightFields
 from plugins.polls.settings import PollsSettings
 from plugins.polls.texts import clean
 from relay_bot.plugin import Refuse
@@ -31,7 +31,13 @@ def malformed(field: str, text: str) -> Refuse:
     return Refuse("malformed", text, field=field)
 
 
-def define(poll_id: str, asked: PollFields, settings: PollsSettings, audience: tuple[str, ...] | None) -> Question:
+def define(
+    poll_id: str,
+    asked: AskedFields,
+    settings: PollsSettings,
+    audience: tuple[str, ...] | None = None,
+    series: Series | None = None,
+) -> Question:
     """Check all that a poll is asked with; raises `Refuse("malformed")` with the field."""
     for field, kind in _ONLY.items():
         if getattr(asked, field) is not None and asked.kind != kind:
@@ -54,7 +60,7 @@ def define(poll_id: str, asked: PollFields, settings: PollsSettings, audience: t
         quiz=_quiz(asked, len(options), least, most) if asked.kind == "quiz" else None,
         scale=scale,
         max_length=(asked.max_length or _TEXT_LENGTH) if asked.kind == "text" else 0,
-        series=None if asked.series is None else Series(asked.series.series_id, asked.series.index),
+        series=series,
         audience=None if audience is None else frozenset(audience),
         user_options=asked.user_options,
         duration_ms=None if asked.duration_seconds is None else max(1, round(asked.duration_seconds * 1000)),
@@ -62,7 +68,7 @@ def define(poll_id: str, asked: PollFields, settings: PollsSettings, audience: t
     return Question(poll_id, question, options, least, most, rules)
 
 
-def _options(asked: PollFields, settings: PollsSettings, scale: Scale | None) -> list[str]:
+def _options(asked: AskedFields, settings: PollsSettings, scale: Scale | None) -> list[str]:
     if asked.kind in ("rating", "text"):
         if asked.options:
             raise malformed("options", f"a poll of kind {asked.kind} has no options")
@@ -85,7 +91,7 @@ def _distinct(texts: Sequence[str], field: str) -> list[str]:
     return cleaned
 
 
-def _bounds(asked: PollFields, options: int) -> tuple[int, int]:
+def _bounds(asked: AskedFields, options: int) -> tuple[int, int]:
     if asked.kind in ("rating", "text"):
         for field in ("min_choices", "max_choices"):
             if getattr(asked, field) is not None:
@@ -101,7 +107,7 @@ def _bounds(asked: PollFields, options: int) -> tuple[int, int]:
     return least, most
 
 
-def _revote(asked: PollFields) -> bool:
+def _revote(asked: AskedFields) -> bool:
     if asked.kind == "quiz":
         if asked.allow_revote:
             raise malformed("allow_revote", "a quiz takes one answer from each")
@@ -109,7 +115,7 @@ def _revote(asked: PollFields) -> bool:
     return asked.kind != "text" if asked.allow_revote is None else asked.allow_revote
 
 
-def _scale(asked: PollFields) -> Scale:
+def _scale(asked: AskedFields) -> Scale:
     if asked.scale is None:
         return Scale()
     low, high = asked.scale.min, asked.scale.max
@@ -122,7 +128,7 @@ def _scale(asked: PollFields) -> Scale:
     return Scale(low, high, labels)
 
 
-def _quiz(asked: PollFields, options: int, least: int, most: int) -> Quiz:
+def _quiz(asked: AskedFields, options: int, least: int, most: int) -> Quiz:
     correct = asked.correct
     if correct is None:
         raise malformed("correct", "a quiz needs the right options")
@@ -150,7 +156,7 @@ def _eligible(fields: EligibleFields | None) -> Eligible | None:
     return Eligible(frozenset(fields.roles), frozenset(fields.identities))
 
 
-def _weights(asked: PollFields) -> Weights | None:
+def _weights(asked: AskedFields) -> Weights | None:
     fields = asked.weights
     if fields is None:
         return None
@@ -168,6 +174,35 @@ def _in_thousandths(fields: WeightFields) -> Weights:
         {identity: round(weight * WHOLE) for identity, weight in fields.identities.items()},
         {role: round(weight * WHOLE) for role, weight in fields.roles.items()},
     )
+
+
+def asked_of(poll: Question) -> dict[str, Any]:
+    """Give what a poll would be asked with to be the same again: the fields of `AskedFields`, for `define`."""
+    rules = poll.rules
+    eligible, weights, quiz, scale = rules.eligible, rules.weights, rules.quiz, rules.scale
+    asked: dict[str, Any] = {
+        "question": poll.question,
+        "kind": rules.kind,
+        "duration_seconds": None if rules.duration_ms is None else rules.duration_ms / 1000,
+        "allow_revote": None if quiz is not None else rules.allow_revote,
+        "results": rules.results,
+        "anonymous": rules.anonymous,
+        "max_length": rules.max_length or None,
+        "user_options": rules.user_options,
+    }
+    if rules.kind not in ("rating", "text"):
+        asked |= {"options": list(poll.options), "min_choices": poll.min_choices, "max_choices": poll.max_choices}
+    if eligible is not None:
+        asked["eligible"] = EligibleFields(sorted(eligible.roles), sorted(eligible.identities))
+    if weights is not None:
+        identities = {identity: weight / WHOLE for identity, weight in weights.identities.items()}
+        asked["weights"] = WeightFields(identities, {role: weight / WHOLE for role, weight in weights.roles.items()})
+    if quiz is not None:
+        asked |= {name: getattr(quiz, name) for name in ("points", "negative_points", "speed_bonus")}
+        asked |= {"correct": list(quiz.correct), "explanation": quiz.explanation}
+    if scale is not None:
+        asked["scale"] = ScaleFields(scale.min, scale.max, list(scale.labels))
+    return asked
 
 
 def again(poll: Question, poll_id: str, duration_ms: int | None) -> Question:

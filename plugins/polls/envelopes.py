@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from plugins.polls import views
 from plugins.polls.bodies import (
     ClosePoll,
     DecideOption,
     DiscardPoll,
     ExtendPoll,
+    ListTemplates,
     NextPoll,
     OpenPoll,
     PausePoll,
@@ -17,10 +19,13 @@ from plugins.polls.bodies import (
     ReopenPoll,
     RerunPoll,
     ResumePoll,
+    SaveTemplate,
     StartPoll,
+    UseTemplate,
 )
 from plugins.polls.define import malformed
 from plugins.polls.suggesting import Suggesting
+from plugins.polls.templates import PollTemplate, Templates
 from plugins.polls.voting import in_payload
 from relay_bot.plugin import Context, Refuse, Role, handle
 
@@ -32,7 +37,7 @@ def milliseconds(seconds: float | None) -> int | None:
     return None if seconds is None else max(1, round(seconds * 1000))
 
 
-class Envelopes(Suggesting):
+class Envelopes(Suggesting, Templates):
     """The steps of a poll's life as messages."""
 
     def _as_host(self, ctx: Context, step: Callable[[], T]) -> T:
@@ -120,3 +125,31 @@ class Envelopes(Suggesting):
         lasts = milliseconds(body.duration_seconds)
         poll = self._as_host(ctx, lambda: self.rerun(self.find(body.poll_id), body.new_poll_id, lasts, ctx))
         return None if body.new_poll_id else {"poll_id": poll.poll_id}
+
+    @handle(forward=False)
+    def ask_template(self, body: UseTemplate, ctx: Context) -> dict[str, Any]:
+        """Ask what a template holds."""
+        polls = self._as_host(ctx, lambda: self.use_template(body.template, body.series_id, body.state, ctx))
+        series = polls[0].rules.series
+        return {
+            "poll_ids": [poll.poll_id for poll in polls],
+            "series_id": None if series is None else series.series_id,
+        }
+
+    @handle(forward=False)
+    def keep_template(self, body: SaveTemplate, ctx: Context) -> None:
+        """Keep a poll, or a series, as a template for all halls."""
+
+        def step() -> None:
+            if (body.poll_id is None) == (body.series_id is None):
+                raise malformed("poll_id", "expected either poll_id or series_id")
+            polls = self.find_series(body.series_id) if body.series_id else [self.find(body.poll_id or "")]
+            self.save_template(body.template, polls, ctx)
+
+        self._as_host(ctx, step)
+
+    @handle(forward=False)
+    def list_templates(self, body: ListTemplates, ctx: Context) -> dict[str, Any]:
+        """Tell a host which templates there are."""
+        ctx.sender.require(Role.HOST)
+        return views.fitted({"templates": ctx.names_shelved(PollTemplate)})

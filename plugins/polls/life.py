@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from plugins.polls import views
-from plugins.polls.asked import Question
+from plugins.polls.asked import Question, Series
 from plugins.polls.bodies import PollFields
 from plugins.polls.define import again, define, malformed
 from plugins.polls.events import (
@@ -42,11 +42,12 @@ class Life(Speaking):
     def make(self, asked: PollFields, ctx: Context) -> Poll:
         """Make a poll: open it, or keep it for later."""
         opens_at = self._opens_at(asked, ctx)
-        question = define(asked.poll_id or str(uuid.uuid4()), asked, self.settings, ctx.audience)
-        self._check_new(question)
+        series = None if asked.series is None else Series(asked.series.series_id, asked.series.index)
+        question = define(asked.poll_id or str(uuid.uuid4()), asked, self.settings, ctx.audience, series)
+        self.check_new([question])
         if asked.state == "draft" or opens_at is not None:
-            return self._plan(question, opens_at, ctx)
-        return self._open(question, ctx)
+            return self.plan(question, opens_at, ctx)
+        return self.open_new(question, ctx)
 
     def _opens_at(self, asked: PollFields, ctx: Context) -> int | None:
         if asked.opens_at is None:
@@ -61,22 +62,23 @@ class Life(Speaking):
             raise malformed("opens_at", "a poll can be scheduled 30 days ahead at most")
         return opens_at if opens_at > ctx.now else None
 
-    def _check_new(self, question: Question) -> None:
-        if question.poll_id in self.state.polls:
+    def check_new(self, questions: list[Question]) -> None:
+        """Refuse polls that this hall can't take."""
+        if any(question.poll_id in self.state.polls for question in questions):
             raise Refuse("poll_exists", "there is a poll with this id; choose another", field="poll_id")
-        if len(self.state.polls) >= self.settings.max_polls:
-            raise Refuse("busy", f"this hall has had {self.settings.max_polls} polls, which is the limit")
-        said = views.announcement(_as_poll(question), 0)
-        size = len(msgspec.json.encode(said))
-        if size > views.MAX_ANNOUNCEMENT:
-            raise Refuse("too_large", f"the poll would have {size} bytes of {views.MAX_ANNOUNCEMENT}", field="options")
+        if len(self.state.polls) + len(questions) > self.settings.max_polls:
+            raise Refuse("busy", f"this hall has at most {self.settings.max_polls} polls, which is the limit")
+        for question in questions:
+            check_size(question)
 
-    def _check_open(self) -> None:
+    def check_open(self) -> None:
+        """Refuse to open one poll more than may be open."""
         if len(self.state.running()) >= self.settings.max_open:
             raise Refuse("busy", f"{self.settings.max_open} polls are open; close one first")
 
-    def _open(self, made: Question, ctx: Context) -> Poll:
-        self._check_open()
+    def open_new(self, made: Question, ctx: Context) -> Poll:
+        """Make a poll and open it."""
+        self.check_open()
         closes_at = None if made.rules.duration_ms is None else ctx.now + made.rules.duration_ms
         ctx.record(
             PollOpened(
@@ -88,7 +90,8 @@ class Life(Speaking):
         self._opened(poll, ctx)
         return poll
 
-    def _plan(self, made: Question, opens_at: int | None, ctx: Context) -> Poll:
+    def plan(self, made: Question, opens_at: int | None, ctx: Context) -> Poll:
+        """Make a poll that is opened by hand, or at a time."""
         ctx.record(
             PollPlanned(
                 made.poll_id, made.question, made.options, made.min_choices, made.max_choices, ctx.now, opens_at,
@@ -120,8 +123,8 @@ class Life(Speaking):
         question = again(poll, poll_id or str(uuid.uuid4()), duration_ms)
         if question.poll_id in self.state.polls:
             raise Refuse("poll_exists", "there is a poll with this id; choose another", field="new_poll_id")
-        self._check_new(question)
-        return self._open(question, ctx)
+        self.check_new([question])
+        return self.open_new(question, ctx)
 
     # -- opening ------------------------------------------------------------------------------------
 
@@ -131,7 +134,7 @@ class Life(Speaking):
             return
         if not poll.is_planned:
             raise Refuse("poll_closed", f"this poll is {poll.status}: reopen it, or run it again", field="poll_id")
-        self._check_open()
+        self.check_open()
         lasts = poll.rules.duration_ms if duration_ms is None else duration_ms
         ctx.record(PollStarted(poll.poll_id, ctx.now, None if lasts is None else ctx.now + lasts))
         ctx.clear_timer(self.opening_time, poll.poll_id)
@@ -161,7 +164,7 @@ class Life(Speaking):
             raise Refuse("forbidden", "nobody knows any more who voted in this anonymous poll: run it again")
         if poll.rules.kind == "quiz":
             raise Refuse("forbidden", "the answers of this quiz were told: run it again")
-        self._check_open()
+        self.check_open()
         ctx.record(PollReopened(poll.poll_id, ctx.now, None if duration_ms is None else ctx.now + duration_ms))
         self._set_deadline(poll, ctx)
         self.say_poll(poll, ctx)
@@ -322,7 +325,7 @@ class Life(Speaking):
             raise Refuse("poll_not_found", "nothing is left in this series", field="series_id")
         running = [poll for poll in polls if poll.is_running]
         if not running:
-            self._check_open()
+            self.check_open()
         for poll in running:
             self.close(poll, "closed", ctx)
         self.start(following, None, ctx)
@@ -338,6 +341,13 @@ class Life(Speaking):
             if poll.rules.series and poll.rules.series.series_id in planned:
                 return poll.rules.series.series_id
         raise Refuse("poll_not_found", "no series has a poll left to open", field="series_id")
+
+
+def check_size(question: Question) -> None:
+    """Refuse a poll that would leave no room for its results in a late joiner's state."""
+    size = len(msgspec.json.encode(views.announcement(_as_poll(question), 0)))
+    if size > views.MAX_ANNOUNCEMENT:
+        raise Refuse("too_large", f"the poll would have {size} bytes of {views.MAX_ANNOUNCEMENT}", field="options")
 
 
 def _as_poll(question: Question) -> Poll:

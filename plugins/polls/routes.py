@@ -18,7 +18,10 @@ from plugins.polls.bodies import (
     OnePoll,
     OneSeries,
     RerunRequest,
+    SavePollRequest,
+    SaveSeriesRequest,
     StartRequest,
+    UseTemplateRequest,
 )
 from plugins.polls.envelopes import milliseconds
 from plugins.polls.export import Exported, VoteList, VoteView, download
@@ -26,6 +29,7 @@ from plugins.polls.kinds.quiz import points
 from plugins.polls.leaderboard import Standing
 from plugins.polls.state import Poll
 from plugins.polls.suggesting import Suggesting
+from plugins.polls.templates import Templates
 from plugins.polls.views import PollList, PollView
 from relay_bot.plugin import Context, Download, Refuse, route
 
@@ -38,7 +42,13 @@ class SeriesView(msgspec.Struct, frozen=True):
     leaderboard: list[Standing]
 
 
-class Routes(Suggesting):
+class SavedTemplate(msgspec.Struct, frozen=True):
+    """The template that was kept."""
+
+    template: str
+
+
+class Routes(Suggesting, Templates):
     """What backends call. They see everything that is kept."""
 
     @route("POST", "/polls")
@@ -125,6 +135,24 @@ class Routes(Suggesting):
         poll = self.find(request.poll_id)
         again = self.rerun(poll, request.new_poll_id, milliseconds(request.duration_seconds), ctx)
         return self._view(again, ctx)
+
+    @route("POST", "/polls/from-template")
+    def use_poll_template(self, request: UseTemplateRequest, ctx: Context) -> PollList:
+        """Ask what a template holds: its poll, or its polls as a series."""
+        polls = self.use_template(request.template, request.series_id, request.state, ctx)
+        return PollList([self._view(poll, ctx, whole=False) for poll in polls])
+
+    @route("POST", "/polls/{poll_id}/save")
+    def save_poll(self, request: SavePollRequest, ctx: Context) -> SavedTemplate:
+        """Keep a poll as a template for all halls."""
+        self.save_template(request.template, [self.find(request.poll_id)], ctx)
+        return SavedTemplate(request.template)
+
+    @route("POST", "/series/{series_id}/save")
+    def save_series(self, request: SaveSeriesRequest, ctx: Context) -> SavedTemplate:
+        """Keep a series as a template for all halls."""
+        self.save_template(request.template, self.find_series(request.series_id), ctx)
+        return SavedTemplate(request.template)
 
     @route("GET", "/polls/{poll_id}/votes")
     def list_votes(self, request: OnePoll, ctx: Context) -> VoteList:

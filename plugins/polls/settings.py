@@ -28,5 +28,3 @@ class PollsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     words_shown: Annotated[int, msgspec.Meta(ge=1, le=200)] = 50
     stop_words: list[str] = []
     """Words that no word cloud shows, beside the common ones."""
-    blocked_words: list[str] = []
-    """A text answer with one of these words is refused with `blocked`."""

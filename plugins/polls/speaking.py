@@ -19,9 +19,8 @@ from plugins.polls.state import Poll, Polls
 from plugins.polls.tally import Ballot, Tally
 from plugins.polls.texts import COMMON, words
 from plugins.polls.visibility import is_addressed, is_host, is_public, sees_results
-from relay_bot.plugin import Context, Participant, Plugin, Refuse, Role, timer
+from relay_bot.plugin import Context, Participant, Plugin, Refuse, Role
 
-_PUSH_MS: Final = 250
 _ANSWERS_SAID: Final = 30
 
 
@@ -37,7 +36,6 @@ class Speaking(Plugin[Polls, PollsSettings]):
     def __init__(self) -> None:
         self._keys: dict[str, bytes] = {}
         self._tallies: dict[str, Tally] = {}
-        self._pushing: set[str] = set()
         self._boards: dict[tuple[str, bool], tuple[list[Standing], dict[str, Standing]]] = {}
 
     @cached_property
@@ -73,7 +71,7 @@ class Speaking(Plugin[Polls, PollsSettings]):
         return found
 
     def tally(self, poll: Poll) -> Tally | None:
-        """Give a poll's tally; `None` for an anonymous one whose key is not at hand (see `read_sealed`)."""
+        """Give a poll's tally; `None` for an anonymous one whose key is not at hand: it has ended meanwhile."""
         if not poll.rules.anonymous or poll.closed_at is not None:
             return poll.tally
         found = self._tallies.get(poll.poll_id)
@@ -85,8 +83,8 @@ class Speaking(Plugin[Polls, PollsSettings]):
             self._tallies[poll.poll_id] = found
         return found
 
-    def read_sealed(self, ctx: Context) -> None:
-        """Take up the keys of open anonymous polls, as after a restart."""
+    def opened(self, ctx: Context) -> None:
+        """Take up the keys of open anonymous polls, so that `hall_state` can tell their results and own votes."""
         for poll in self.state.running():
             if poll.rules.anonymous:
                 self.key(poll, ctx)
@@ -170,14 +168,11 @@ class Speaking(Plugin[Polls, PollsSettings]):
             ctx.publish_latest("poll_answers", self._answers_maker(poll), key=poll.poll_id, to=Role.HOST)
         if rules.audience is None and (rules.results == "live" or is_public(poll)):
             ctx.publish_latest("poll_results", self._results_maker(poll), key=poll.poll_id)
-            return
-        ctx.publish_latest("poll_results", self._results_maker(poll), key=poll.poll_id, to=Role.HOST)
-        if poll.poll_id not in self._pushing and sees_results(poll, host=False, voted=True):
-            self._pushing.add(poll.poll_id)
-            ctx.set_timer(self.push_results, poll.poll_id, ctx.now + _PUSH_MS)
+        else:
+            ctx.publish_latest("poll_results", self._results_maker(poll), key=poll.poll_id, to=self._seers(poll))
 
     def _results_maker(self, poll: Poll) -> Callable[[], dict[str, Any] | None]:
-        # What goes to everybody never holds what is for hosts alone, so both snapshots can be the same.
+        # It never holds what is for hosts alone, so it is the same for all who see results.
         return lambda: self.results(poll, host=False)
 
     def _answers_maker(self, poll: Poll) -> Callable[[], dict[str, Any] | None]:
@@ -190,22 +185,19 @@ class Speaking(Plugin[Polls, PollsSettings]):
 
         return make
 
-    @timer
-    def push_results(self, key: str, ctx: Context) -> None:
-        """Tell the results to those who may see them, where that is not everybody."""
-        self._pushing.discard(key)
-        poll = self.state.polls.get(key)
-        if poll is None or not poll.is_running:
-            return
-        self.sure_tally(poll, ctx)
-        to = [
-            person.identity
-            for person in self.hall.roster
-            if not is_host(person.role) and self._may_see(poll, person.identity)
-        ]
-        said = self.results(poll, host=False) if to else None
-        if said is not None:
-            ctx.publish("poll_results", said, to=to)
+    def _seers(self, poll: Poll) -> Callable[[], list[str]]:
+        """Give a function that lists those who see results now, where that is not everybody."""
+
+        def seers() -> list[str]:
+            if not sees_results(poll, host=False, voted=True):
+                return self.hall.roster.at_least(Role.HOST)
+            return [
+                person.identity
+                for person in self.hall.roster
+                if is_host(person.role) or self._may_see(poll, person.identity)
+            ]
+
+        return seers
 
     def _may_see(self, poll: Poll, identity: str) -> bool:
         if not is_addressed(poll, identity):
@@ -215,11 +207,9 @@ class Speaking(Plugin[Polls, PollsSettings]):
     def forget_results(self, poll: Poll, ctx: Context) -> None:
         """Take back what was to be told: something final is said in its place."""
         ctx.drop_latest("poll_results", key=poll.poll_id)
-        ctx.drop_latest("poll_results", key=poll.poll_id, to=Role.HOST)
+        ctx.drop_latest("poll_results", key=poll.poll_id, to=self._seers(poll))
         if poll.rules.kind == "text":
             ctx.drop_latest("poll_answers", key=poll.poll_id, to=Role.HOST)
-        self._pushing.discard(poll.poll_id)
-        ctx.clear_timer(self.push_results, poll.poll_id)
 
     def say_closed(self, poll: Poll, ctx: Context) -> None:
         """Tell that a poll is closed, with its results to those who may see them."""

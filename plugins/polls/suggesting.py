@@ -26,7 +26,7 @@ class Suggesting(Voting, Life):
             raise Refuse("sender_unknown", "the sender can't be told yet; send again with the same id")
         try:
             poll = self._votable(body.poll_id, ctx)
-            text = self._new_option(poll, body.text)
+            text = self._new_option(poll, body.text, ctx)
         except Refuse as refusal:
             raise in_payload(refusal) from None
         by = ctx.sender.identity
@@ -41,13 +41,13 @@ class Suggesting(Voting, Life):
         else:
             self._say_suggested(poll, ctx)
 
-    def _new_option(self, poll: Poll, text: str) -> str:
+    def _new_option(self, poll: Poll, text: str, ctx: Context) -> str:
         if poll.rules.user_options == "no":
             raise Refuse("forbidden", "this poll takes no options of the voters")
         cleaned = clean(text)
         if not cleaned:
             raise malformed("text", "the text has no visible characters")
-        self.check_words(cleaned)
+        ctx.check_text(cleaned, field="text")
         known = [*poll.options, *poll.suggested]
         if cleaned.casefold() in (option.casefold() for option in known):
             raise malformed("text", "there is such an option already")

@@ -6,11 +6,12 @@ import re
 import unicodedata
 from typing import Final
 
+from relay_bot.plugin import words_of
+
 _BREAKS: Final = re.compile("[\t\n\v\f\r\x85\u2028\u2029]+")
 _JOINERS: Final = frozenset("\u200c\u200d")
 """Persian words and composed emoji need these; alone they are nothing."""
 _HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
-_WORD: Final = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 _MAX_WORD: Final = 40
 
 
@@ -32,9 +33,8 @@ def clean(text: str) -> str:
 
 
 def words(text: str) -> frozenset[str]:
-    """List the words of an answer, each once, alike whatever their case."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return frozenset(word[:_MAX_WORD] for word in _WORD.findall(folded))
+    """List the words of an answer, each once."""
+    return frozenset(word[:_MAX_WORD] for word in words_of(text))
 
 
 _COMMON: Final = (

@@ -20,7 +20,7 @@ _ROOM: Final = 14_000
 """Bytes that a payload may have: an envelope has at most 15,000."""
 MAX_ANNOUNCEMENT: Final = 10_000
 """Bytes of question, options and rules: then a late joiner gets them together with the results."""
-_CUT: Final = ("suggested", "answers", "leaderboard", "words", "irv")
+_CUT: Final = ("templates", "suggested", "answers", "leaderboard", "words", "irv")
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):

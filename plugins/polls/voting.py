@@ -10,7 +10,6 @@ from plugins.polls.sealing import seal, unseal, voter_of
 from plugins.polls.speaking import Speaking
 from plugins.polls.state import Poll
 from plugins.polls.tally import Ballot
-from plugins.polls.texts import words
 from relay_bot.plugin import Context, Participant, Refuse, Role, handle
 
 
@@ -24,7 +23,7 @@ class Voting(Speaking):
             poll = self._votable(body.poll_id, ctx)
             ballot = KINDS[poll.rules.kind].read(poll, body)
             if ballot.text:
-                self.check_words(ballot.text)
+                ctx.check_text(ballot.text, field="text")
         except Refuse as refusal:
             raise in_payload(refusal) from None
         changed = self._take_sealed(poll, ballot, ctx) if poll.rules.anonymous else self._take(poll, ballot, ctx)
@@ -58,15 +57,6 @@ class Voting(Speaking):
             return ctx.sender.role.label
         person = self.hall.roster.get(ctx.sender.identity)
         return (person.role if person else Role.VIEWER).label
-
-    def check_words(self, text: str) -> None:
-        """Refuse what the settings don't allow."""
-        if self.settings.blocked_words and not words(text).isdisjoint(self._blocked):
-            raise Refuse("blocked", "there is a word in it that is not allowed here", field="text")
-
-    @property
-    def _blocked(self) -> frozenset[str]:
-        return frozenset(word for text in self.settings.blocked_words for word in words(text))
 
     # -- named polls --------------------------------------------------------------------------------
 
@@ -119,10 +109,6 @@ class Voting(Speaking):
         return True
 
     # -- those who leave ----------------------------------------------------------------------------
-
-    def joined(self, participant: Participant, ctx: Context) -> None:
-        """Make ready to tell them their own vote, also in anonymous polls."""
-        self.read_sealed(ctx)
 
     def left(self, participant: Participant, ctx: Context) -> None:
         """Take out the votes of someone who left, where the settings want it."""

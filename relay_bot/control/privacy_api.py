@@ -20,7 +20,7 @@ class OneParticipant(Request, frozen=True):
 
 
 class Erasure(msgspec.Struct, frozen=True):
-    """How many events named the participant; none of them does any more."""
+    """How many events and shelved things named the participant; none of them does any more."""
 
     erased: int
 

@@ -107,6 +107,7 @@ class Committer:
         batch.answers = turn.answer_rows
         batch.secrets = turn.secrets
         batch.forgotten = turn.forgotten
+        batch.shelved = turn.shelved
         batch.snapshots = turn.states
         self._journal.submit(batch)
 
@@ -153,6 +154,7 @@ class Committer:
         groups.flush()
 
     def _release(self, turn: Turn, snapshots: Snapshots, following: set[str]) -> None:
+        turn.services.shelf.settle(turn.shelved)
         groups = AckGroups()
         groups.expect(self._waiting_ids() | following)
         self._answer(turn, groups)
@@ -170,18 +172,19 @@ class Committer:
             self._debtor.owe(turn.debts)
 
     def _packets(self, sent: Outgoing) -> list[Packet]:
-        to = sent.to
+        to, receivers = sent.to, None
         if isinstance(to, Role):
             to = tuple(self._roster.at_least(to))
-        if to is not None and not to:
+        if to == ():
             return []  # an empty list would be everybody, to LiveKit
-        receivers = to or ()
-        made = [Packet(sent.data, receivers)]
+        if callable(to):
+            to, receivers = (), to
+        made = [Packet(sent.data, to or (), receivers=receivers)]
         speaker = self._speaker(sent)
         for name in self._gate.heard_dialects:
             said = dialects.say(name, sent.kind, sent.payload, sender=speaker, at_ms=now_ms())
             if said is not None:
-                made.append(Packet(said, receivers))
+                made.append(Packet(said, to or (), receivers=receivers))
         return made
 
     def _speaker(self, sent: Outgoing) -> tuple[str, str]:

@@ -38,7 +38,7 @@ class Decider:
         self._hall = hall
         self._services = services
         self.session = session
-        self.turn = Turn(session)
+        self.turn = Turn(session, services)
         self._calls = calls
         self._handlers: dict[str, tuple[str, Handler]] = {
             kind: (name, handler)
@@ -52,7 +52,7 @@ class Decider:
 
     def take_turn(self) -> Turn:
         """Give what has been decided and begin the next turn."""
-        turn, self.turn = self.turn, Turn(self.session)
+        turn, self.turn = self.turn, Turn(self.session, self._services)
         return turn
 
     # -- messages of participants -------------------------------------------------------------------

@@ -107,7 +107,7 @@ class Hall:
         self._gate = Gate(settings.gate, frozenset(settings.halls.dialects), self._roster)
         self._people = People(self._roster, self._gate)
         self._mailbox = Mailbox(settings.gate.mailbox, self._refuse_full)
-        self._outbox = Outbox(name)
+        self._outbox = Outbox(name, settings.halls.snapshots_per_second)
         self.feed = Feed()
         self._keeper = SeatKeeper(name, services, self._mailbox)
         self._debtor = Debtor(name, services, self._mailbox.note)
@@ -262,6 +262,7 @@ class Hall:
     async def _open(self) -> Decider:
         """Claim the session and bring it to what the journal says."""
         settings, journal = self._settings.halls, self._services.journal
+        await self._services.shelf.load()
         info = await journal.claim(self.name, self.room_sid, now_ms(), int(settings.resume_seconds * 1000))
         session = Session(info, self._services.plugins, self)
         await session.replay(journal)
@@ -272,7 +273,9 @@ class Hall:
         return Decider(self, self._services, session, self._calls)
 
     def _catch_up(self, decider: Decider) -> None:
+        """Tell the plugins that they begin, and who came, changed and left while no session could hear it."""
         try:
+            decider.tell(lambda plugin, context: plugin.opened(context))
             self._people.catch_up(decider)
         except Halted:
             self._restart(decider, "handler")

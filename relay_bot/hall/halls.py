@@ -181,7 +181,9 @@ class Halls:
     # -- personal data ------------------------------------------------------------------------------------
 
     async def erase(self, identity: str) -> int:
-        """Erase a participant from all that is kept, running halls included; gives how many events named them.
+        """Erase a participant from all that is kept, running halls included.
+
+        Gives how many events and shelved things named them.
 
         Raises `Unavailable` where the journal can't be written.
         """
@@ -190,7 +192,9 @@ class Halls:
         halls = [hall for hall in self.all() if hall.session is not None]
         live = [hall.session.info.id for hall in halls if hall.session is not None]
         events = sum(await asyncio.gather(*(hall.erase(identity, pseudonym) for hall in halls)))
-        return events + await services.journal.erase(identity, pseudonym, services.personal(), besides=live)
+        events += await services.journal.erase(identity, pseudonym, services.personal(), besides=live)
+        await services.shelf.load()
+        return events
 
     async def _forget_old(self) -> None:
         """Delete what is older than it is to be kept: once an hour.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Iterable, Sequence, Set
 from typing import Any, Final
 
 import msgspec
@@ -21,8 +21,6 @@ _encoder = msgspec.json.Encoder()
 
 _MAX_PACKETS: Final = 10_000
 _MAX_SNAPSHOTS: Final = 2_000
-_SNAPSHOT_SECONDS: Final = 0.25
-"""At most four snapshots of one thing a second, however many votes arrive."""
 _SHARED_ID_CHARS: Final = 16
 """Shorter ids are counters more often than random: they are acked alone, see `AckGroups`."""
 _ACK_ROOM: Final = MAX_ENVELOPE_BYTES - 400
@@ -34,6 +32,8 @@ class Packet(msgspec.Struct, frozen=True, gc=False):
     data: bytes
     to: tuple[str, ...] = ()
     topic: str = TOPIC
+    receivers: Callable[[], Iterable[str]] | None = None
+    """Where it is set, it gives the identities when the packet leaves, and `to` doesn't count."""
 
 
 class AckGroups:
@@ -107,10 +107,14 @@ class AckGroups:
 
 
 class Outbox:
-    """Sends a hall's packets through its seat, one at a time."""
+    """Sends a hall's packets through its seat, one at a time.
 
-    def __init__(self, hall: str) -> None:
+    However many votes arrive, of one thing at most so many snapshots a second leave.
+    """
+
+    def __init__(self, hall: str, snapshots_per_second: float) -> None:
         self._hall = hall
+        self._pause = 1 / snapshots_per_second
         self._packets: deque[Packet] = deque()
         self._snapshots: dict[tuple[str, ...], Packet] = {}
         self._sent_at: dict[tuple[str, ...], float] = {}
@@ -206,15 +210,24 @@ class Outbox:
             if len(self._sent_at) > _MAX_SNAPSHOTS:
                 self._sent_at.clear()
             return None
-        waits = ((key, self._sent_at.get(key, 0.0) + _SNAPSHOT_SECONDS - now) for key in self._snapshots)
+        waits = ((key, self._sent_at.get(key, 0.0) + self._pause - now) for key in self._snapshots)
         return min(waits, key=lambda entry: entry[1])
 
     async def _send(self, packet: Packet) -> None:
         if self._seat is None:
             return
+        to = packet.to
+        if packet.receivers is not None:
+            try:
+                to = tuple(packet.receivers())
+            except Exception:  # a plugin's function: it costs this snapshot
+                log.exception("outbox.receivers_failed", hall=self._hall)
+                return
+            if not to:
+                return  # an empty list would be everybody, to LiveKit
         self._sending = 1
         try:
-            await self._seat.publish(packet.data, to=packet.to, topic=packet.topic)
+            await self._seat.publish(packet.data, to=to, topic=packet.topic)
             metrics.SENT.inc()
         except LinkError as error:
             metrics.SEND_FAILURES.inc()

@@ -23,7 +23,11 @@ log = structlog.get_logger("plugins")
 
 ENTRY_POINTS: Final = "relay_bot.plugins"
 _OWN_KEYS: Final = {"enabled", "required"}
-_THE_HALLS: Final = {"messages of type sync": "the hall", "the command help": "the hall"}
+_THE_HALLS: Final = {
+    "messages of type sync": "the hall",
+    "the command help": "the hall",
+    **{f"the shelf {taken}": "the control endpoint" for taken in ("halls", "rooms", "participants")},
+}
 
 
 class _Switches(msgspec.Struct, frozen=True):
@@ -90,6 +94,7 @@ def _things(spec: PluginSpec) -> list[str]:
         *(f"messages of type {kind}" for kind in spec.handlers),
         *(f"the command {name}" for name in spec.commands if name == "help"),  # others may be shared
         *(f"the route {route.http_method} {route.path}" for route in spec.routes),
+        *(f"the shelf {kind.shelf}" for kind in spec.plugin_type.shelves),
     ]
 
 

@@ -8,6 +8,7 @@ from typing import Protocol
 import msgspec
 
 from relay_bot.hall.session import Loaded
+from relay_bot.hall.shelf import Shelf
 from relay_bot.hall.watchdog import Watchdog
 from relay_bot.journal.erasing import Personal
 from relay_bot.journal.writer import Journal
@@ -53,6 +54,7 @@ class Services(msgspec.Struct, frozen=True):
     rooms: Rooms
     plugins: Mapping[str, Loaded]
     watchdog: Watchdog
+    shelf: Shelf
 
     def personal(self) -> dict[str, Personal]:
         """Tell by journal name which fields of the plugins' events hold somebody's words."""

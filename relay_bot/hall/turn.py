@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 import structlog
 
 from relay_bot.hall import core
 from relay_bot.hall.message import Answered, Message, Waiter, encode_answer
+from relay_bot.hall.services import Services
 from relay_bot.hall.session import Session
-from relay_bot.journal.batch import AnswerRow, EventRow, SecretRow, SnapshotRow
+from relay_bot.hall.shelf import Shelf, read_row
+from relay_bot.journal.batch import AnswerRow, EventRow, SecretRow, ShelfRow, SnapshotRow
+from relay_bot.observe import metrics
 from relay_bot.plugin import (
     Context,
     Effect,
     Event,
     Payload,
+    Receivers,
     RemoveParticipant,
     Role,
     Sender,
     SetPermissions,
+    Shelved,
 )
 from relay_bot.wire.envelope import MAX_ENVELOPE_BYTES, encode_envelope
 from relay_bot.wire.refusal import TRANSIENT, Refuse
@@ -31,13 +36,15 @@ log = structlog.get_logger("turn")
 THE_BACKEND: Final = Sender("", "", Role.BACKEND)
 _MAX_LINE: Final = 14_000
 
+H = TypeVar("H", bound=Shelved)
+
 Debt = tuple[str, str, core.Owed]
 """plugin, key, what is owed"""
-To = tuple[str, ...] | Role | None
+To = tuple[str, ...] | Role | Callable[[], Iterable[str]] | None
 
 
 class Outgoing(msgspec.Struct, frozen=True, gc=False):
-    """An envelope to be sent after the commit; `to` is resolved when it leaves."""
+    """An envelope to be sent after the commit; roles and functions in `to` are resolved when it leaves."""
 
     data: bytes
     to: To
@@ -57,12 +64,14 @@ class Latest(msgspec.Struct, frozen=True):
 class Turn:
     """What was decided since the last batch was handed to the journal."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, services: Services) -> None:
         self.session = session
+        self.services = services
         self.events: list[EventRow] = []
         self.answer_rows: list[AnswerRow] = []
         self.secrets: list[SecretRow] = []
         self.forgotten: list[str] = []
+        self.shelved: list[ShelfRow] = []
         self.answers: list[tuple[Message | None, Waiter, Answered]] = []
         self.waiting_ids: set[str] = set()
         """The ids of the messages that wait for this turn."""
@@ -74,14 +83,15 @@ class Turn:
         self.messages = 0
         self.now = 0
 
-    def mark(self) -> tuple[int, int]:
+    def mark(self) -> tuple[int, int, int]:
         """Remember how far the turn is, to undo what a failing call adds."""
-        return len(self.events), len(self.outgoing)
+        return len(self.events), len(self.outgoing), len(self.shelved)
 
-    def undo(self, mark: tuple[int, int], cause: BaseException) -> None:
+    def undo(self, mark: tuple[int, int, int], cause: BaseException) -> None:
         """Take back what was added since the mark; raises `Halted` where an event was."""
-        events, outgoing = mark
+        events, outgoing, shelved = mark
         del self.outgoing[outgoing:]
+        del self.shelved[shelved:]
         if len(self.events) > events:
             # The state has moved on with what must not be kept: only the journal knows the right one now.
             del self.events[events:]
@@ -89,7 +99,7 @@ class Turn:
 
     def must_be_kept(self) -> bool:
         """Tell whether the journal has anything to keep of it."""
-        return bool(self.events or self.answer_rows or self.secrets or self.forgotten)
+        return bool(self.events or self.answer_rows or self.secrets or self.forgotten or self.shelved)
 
     def is_empty(self) -> bool:
         """Tell whether there is nothing to commit and nothing to release."""
@@ -129,7 +139,7 @@ class Halted(Exception):
 class TurnContext:
     """The `Context` of one call into a plugin."""
 
-    __slots__ = ("_plugin", "_turn", "audience", "message_id", "now", "private", "sender")
+    __slots__ = ("_begun", "_plugin", "_turn", "audience", "message_id", "now", "private", "sender")
 
     def __init__(
         self,
@@ -142,12 +152,19 @@ class TurnContext:
         private: bool = False,
     ) -> None:
         self._turn = turn
+        self._begun = len(turn.events)
         self._plugin = plugin
         self.sender = sender
         self.now = now
         self.message_id = message_id
         self.audience = audience
         self.private = private
+
+    def check_text(self, text: str, *, field: str) -> None:
+        for plugin in self._turn.session.plugins.values():
+            refusal = plugin.refuses_text(self.sender, text)
+            if refusal is not None:
+                raise Refuse(refusal.code, refusal.message, field=field, retry_after_ms=refusal.retry_after_ms)
 
     def record(self, event: Event) -> None:
         self._turn.events.append(self._turn.session.record(self._plugin, event, self.now))
@@ -163,7 +180,14 @@ class TurnContext:
         to: Iterable[str] | Role | None = None,
         sender_id: str | None = None,
     ) -> None:
-        self._turn.outgoing.append(outgoing(kind, payload, _to(to), sender_id, self.now))
+        try:
+            self._turn.outgoing.append(outgoing(kind, payload, _to(to), sender_id, self.now))
+        except Refuse as refusal:
+            if len(self._turn.events) == self._begun:
+                raise
+            # Raised now it would undo what was recorded, at the cost of the whole session in memory.
+            metrics.DROPPED.labels("too_large").inc()
+            log.error("turn.envelope_too_large", plugin=self._plugin, kind=kind, reason=refusal.message)
 
     def publish_latest(
         self,
@@ -171,12 +195,12 @@ class TurnContext:
         payload: Callable[[], Payload | None],
         *,
         key: str = "",
-        to: Iterable[str] | Role | None = None,
+        to: Receivers = None,
     ) -> None:
         resolved = _to(to)
         self._turn.latest[_latest_key(kind, key, resolved)] = Latest(kind, payload, resolved)
 
-    def drop_latest(self, kind: str, *, key: str = "", to: Iterable[str] | Role | None = None) -> None:
+    def drop_latest(self, kind: str, *, key: str = "", to: Receivers = None) -> None:
         self._turn.latest[_latest_key(kind, key, _to(to))] = None
 
     def notice(self, text: str, *, to: str) -> None:
@@ -202,6 +226,24 @@ class TurnContext:
             self._turn.secrets = [row for row in self._turn.secrets if row[1] != full]
             self._turn.forgotten.append(full)
 
+    def shelved(self, kind: type[H], name: str) -> H | None:
+        for row in reversed(self._turn.shelved):
+            if row[:2] == (kind.shelf, name):
+                return read_row(kind, row)
+        return self._shelf.get(kind, name)
+
+    def names_shelved(self, kind: type[Shelved]) -> list[str]:
+        rows = [*self._shelf.rows(kind.shelf), *self._turn.shelved]
+        return sorted({name for shelf, name, _, _ in rows if shelf == kind.shelf})
+
+    def shelve(self, thing: Shelved, name: str) -> None:
+        settings = self._turn.session.plugins[self._plugin].settings
+        self._turn.shelved.append(self._shelf.row(thing, name, settings, self.now, self._turn.shelved))
+
+    @property
+    def _shelf(self) -> Shelf:
+        return self._turn.services.shelf
+
     def set_timer(self, method: Callable[[str, Context], None], key: str, at_ms: int) -> None:
         self._record_core(core.TimerSet(self._plugin, method.__name__, key, at_ms))
 
@@ -211,11 +253,13 @@ class TurnContext:
             self._record_core(core.TimerCleared(self._plugin, method.__name__, key))
 
 
-def _to(to: Iterable[str] | Role | None) -> To:
-    return to if to is None or isinstance(to, Role) else tuple(to)
+def _to(to: Receivers) -> To:
+    return to if to is None or isinstance(to, Role) or callable(to) else tuple(to)
 
 
 def _latest_key(kind: str, key: str, to: To) -> tuple[str, ...]:
+    if callable(to):
+        return (kind, key, "*function")
     if isinstance(to, tuple):
         return (kind, key, *to)
     return (kind, key, "*" if to is None else f"*{to.label}")

@@ -16,6 +16,8 @@ SnapshotRow = tuple[int, str, int, int, bytes]
 """session, plugin, seq, version, state"""
 SecretRow = tuple[int, str, bytes]
 """session, name, value"""
+ShelfRow = tuple[str, str, int, bytes]
+"""shelf, name, at (ms), body"""
 
 OF_THE_PROCESS: Final = "\0"
 """Begins the name of a session that is no hall's: it has answers only, and no end. LiveKit has no such room names."""
@@ -92,7 +94,7 @@ class Kept(msgspec.Struct, frozen=True):
 class Batch:
     """All that one hall commits together; `done` is called in the loop with the error or `None`."""
 
-    __slots__ = ("answers", "done", "epoch", "events", "forgotten", "secrets", "session", "snapshots")
+    __slots__ = ("answers", "done", "epoch", "events", "forgotten", "secrets", "session", "shelved", "snapshots")
 
     def __init__(self, session: SessionInfo, done: Callable[[JournalError | None], None]) -> None:
         self.session = session.id
@@ -104,6 +106,7 @@ class Batch:
         self.secrets: list[SecretRow] = []
         self.forgotten: list[str] = []
         """Names of secrets to destroy."""
+        self.shelved: list[ShelfRow] = []
 
     def __len__(self) -> int:
-        return len(self.events) + len(self.answers) + len(self.snapshots)
+        return len(self.events) + len(self.answers) + len(self.snapshots) + len(self.shelved)

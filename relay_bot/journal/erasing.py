@@ -38,6 +38,13 @@ def erased(kind: str, body: bytes, identity: str, pseudonym: str, rules: Mapping
     return None if changed == event else msgspec.json.encode(changed)
 
 
+def renamed(body: bytes, identity: str, pseudonym: str) -> bytes | None:
+    """Give a JSON body with the pseudonym wherever a string, or a key, is the identity; `None` where none is."""
+    before = msgspec.json.decode(body)
+    changed = _renamed(before, identity, pseudonym, None)
+    return None if changed == before else msgspec.json.encode(changed)
+
+
 def _emptied(value: Any) -> Any:
     return "" if isinstance(value, str) else None if value is None else type(value)()
 

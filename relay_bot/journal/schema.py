@@ -71,6 +71,17 @@ secrets = sa.Table(
     sqlite_with_rowid=False,
 )
 
+shelved = sa.Table(
+    "shelved",
+    metadata,
+    # What plugins keep beyond halls and sessions, by name; no retention: it goes when it is deleted.
+    sa.Column("shelf", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),  # JSON
+    sqlite_with_rowid=False,
+)
+
 
 class SchemaError(Exception):
     """The database can't be brought to this program's schema; the text says why and what to do."""

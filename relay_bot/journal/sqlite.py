@@ -22,10 +22,11 @@ from relay_bot.journal.batch import (
     JournalError,
     Lots,
     SessionInfo,
+    ShelfRow,
     SnapshotRow,
     Unavailable,
 )
-from relay_bot.journal.erasing import Personal, erased
+from relay_bot.journal.erasing import Personal, erased, renamed
 
 _ROWS_A_STATEMENT: Final = 1000  # times 5 columns: well under SQLite's limit of 32,766 parameters
 _BUSY_SECONDS: Final = 2.0
@@ -126,6 +127,7 @@ class SqliteStore:
         self._insert("answers", 4, batch.answers, "OR REPLACE")
         self._insert("snapshots", 5, batch.snapshots, "OR REPLACE")
         self._insert("secrets", 3, batch.secrets, "OR REPLACE")
+        self._insert("shelved", 4, batch.shelved, "OR REPLACE")
         for name in batch.forgotten:
             self._execute("DELETE FROM secrets WHERE session = ? AND name = ?", (batch.session, name))
 
@@ -202,7 +204,10 @@ class SqliteStore:
         only: int | None = None,
         besides: Sequence[int] = (),
     ) -> int:
-        """Erase a participant from one session, or from all `besides` some; gives how many events named them."""
+        """Erase a participant from one session, or from all `besides` some and from what is shelved.
+
+        Gives how many events and shelved things named them.
+        """
         named = msgspec.json.encode(identity)[1:-1]
         where = " AND session = ?" if only is not None else f" AND session NOT IN ({','.join('?' * len(besides))})"
         parameters = [named, *([only] if only is not None else besides)]
@@ -223,9 +228,37 @@ class SqliteStore:
                     f"DELETE FROM {table} WHERE instr({column}, ?) > 0{where}",  # noqa: S608  (names of ours alone)
                     parameters,
                 )
+            if only is None:
+                count += self._erase_shelved(identity, pseudonym, named)
         self._log_holds_secrets = True
         self._purge_log()
         return count
+
+    def _erase_shelved(self, identity: str, pseudonym: str, named: bytes) -> int:
+        count = 0
+        rows = self._execute("SELECT shelf, name, body FROM shelved WHERE instr(body, ?) > 0", (named,)).fetchall()
+        for shelf, name, body in rows:
+            new = renamed(body, identity, pseudonym)
+            if new is not None:
+                count += 1
+                self._execute("UPDATE shelved SET body = ? WHERE shelf = ? AND name = ?", (new, shelf, name))
+        return count
+
+    def shelve(self, row: ShelfRow) -> None:
+        """Keep something under its name, in the place of what was there."""
+        with self._transaction():
+            self._insert("shelved", 4, [row], "OR REPLACE")
+
+    def unshelve(self, shelf: str, name: str) -> None:
+        """Delete what is kept under a name, if there is something."""
+        with self._transaction():
+            self._execute("DELETE FROM shelved WHERE shelf = ? AND name = ?", (shelf, name))
+        self._log_holds_secrets = True  # what is deleted goes from the log as well
+        self._purge_log()
+
+    def shelved(self) -> list[ShelfRow]:
+        """Read everything that is shelved."""
+        return self._read("SELECT shelf, name, at, body FROM shelved", ())
 
     def forget_sessions(self, before: int, living: Sequence[int]) -> int:
         """Delete what is kept of sessions that were over before a time (ms); gives how many."""

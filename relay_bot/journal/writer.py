@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from relay_bot.journal.batch import Batch, EventRow, JournalError, Kept, SessionInfo, Unavailable
+from relay_bot.journal.batch import Batch, EventRow, JournalError, Kept, SessionInfo, ShelfRow, Unavailable
 from relay_bot.journal.erasing import Personal
 from relay_bot.journal.schema import SchemaError, migrate
 from relay_bot.journal.sqlite import SqliteStore
@@ -95,6 +95,18 @@ class Journal:
     async def forget_answers(self, before: int) -> int:
         """See `SqliteStore.forget_answers`."""
         return await self._call(lambda store: store.forget_answers(before))
+
+    async def shelve(self, row: ShelfRow) -> None:
+        """See `SqliteStore.shelve`."""
+        await self._call(lambda store: store.shelve(row))
+
+    async def unshelve(self, shelf: str, name: str) -> None:
+        """See `SqliteStore.unshelve`."""
+        await self._call(lambda store: store.unshelve(shelf, name))
+
+    async def shelved(self) -> list[ShelfRow]:
+        """Read everything that is shelved, with what was submitted before."""
+        return await self._call(lambda store: store.shelved())
 
     async def probe(self) -> None:
         """Check that the database can be written; raises `Unavailable`."""

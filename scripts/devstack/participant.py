@@ -130,6 +130,8 @@ class Participant:
         """Every data packet, in the order of arrival."""
         self.streams: list[tuple[str, str]] = []
         """Every chat text stream: who sent it according to the SFU, and its text."""
+        self.answers: list[str] = []
+        """Every answer to an RPC as it came, those of errors too."""
         self.disconnects: list[int] = []
         """The reason of each disconnect (`rtc.DisconnectReason`)."""
         self._arrived = asyncio.Event()
@@ -333,9 +335,11 @@ class Participant:
                 destination_identity=self.bot, method=RPC_METHOD, payload=payload, response_timeout=timeout
             )
         except rtc.RpcError as error:
+            self.answers.append(error.data or "")
             if data := _object(error.data or ""):
                 raise RefusedError(data, error.code) from error
             raise
+        self.answers.append(answer)
         return _object(answer)
 
     async def chat_stream(self, text: str, to: Sequence[str] = ()) -> None:

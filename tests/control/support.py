@@ -24,6 +24,7 @@ from relay_bot.control.operation import Operation
 from relay_bot.control.process_api import ProcessApi, webhook_handler
 from relay_bot.control.rooms_api import RoomsApi, RoomService
 from relay_bot.control.server import ControlServer
+from relay_bot.control.shelf_api import ShelfApi
 from relay_bot.hall.hall import Hall
 from relay_bot.hall.plugins import load_plugins
 from relay_bot.journal.writer import Journal
@@ -172,6 +173,7 @@ class Endpoint:
             *HallApi(self.settings, self.halls, plugins, self.once).operations(),
             *RoomsApi(self.settings, self._service, self.halls, self.once).operations(),
             *EventsApi(self.halls, self.journal, lambda hall: hall.feed).operations(),
+            *ShelfApi(self.kit.shelf, plugins, self.once).operations(),
         ]
         self.operations += ProcessApi(self.halls, self.journal, lambda: describe(self.operations, "0.0.0")).operations()
         webhook = webhook_handler(Webhooks(self.settings.livekit), self.halls)

@@ -20,6 +20,7 @@ from relay_bot.control.operation import Operation
 from relay_bot.control.privacy_api import PrivacyApi
 from relay_bot.control.process_api import ProcessApi
 from relay_bot.control.rooms_api import RoomsApi
+from relay_bot.control.shelf_api import ShelfApi
 from relay_bot.control.show_api import ShowApi
 from relay_bot.hall.plugins import load_plugins
 from relay_bot.settings import Settings
@@ -159,6 +160,7 @@ def test_the_whole_of_it(tmp_path: Path) -> None:
     found += RoomsApi(configured, nothing, nothing, nothing).operations()
     found += EventsApi(nothing, nothing, nothing).operations()
     found += PrivacyApi(nothing).operations()
+    found += ShelfApi(nothing, plugins, nothing).operations()
     found += ShowApi(configured, nothing, nothing, plugins, nothing).operations()
     found += ProcessApi(nothing, nothing, nothing).operations()
 

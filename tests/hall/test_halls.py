@@ -11,6 +11,7 @@ import pytest
 
 from relay_bot.hall.halls import Halls
 from relay_bot.hall.services import EffectFailed
+from relay_bot.hall.shelf import Shelf
 from relay_bot.link import Lost, Reason
 from relay_bot.settings import HallsSettings, Settings, StorageSettings
 from relay_bot.testing import HallKit
@@ -57,7 +58,7 @@ class World:
 async def world(tmp_path: Path) -> AsyncGenerator[World]:
     async with open_journal(tmp_path) as journal:
         settings = Settings(halls=HallsSettings(reconcile_seconds=3600), storage=StorageSettings(retention_days=0))
-        made = World(HallKit(journal, {}, settings))
+        made = World(HallKit(journal, {}, settings, Shelf(journal, 1)))
         yield made
         await made.halls.stop()
 

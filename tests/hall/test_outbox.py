@@ -26,6 +26,7 @@ class Seat:
     def __init__(self) -> None:
         self.sent: list[bytes] = []
         self.at: list[float] = []
+        self.receivers: list[tuple[str, ...]] = []
         self.failing = False
         self.free = asyncio.Event()
         self.free.set()
@@ -34,6 +35,7 @@ class Seat:
         await self.free.wait()
         if self.failing:
             raise LinkError("told to fail")
+        self.receivers.append(tuple(to))
         self.sent.append(data)
         self.at.append(time.monotonic())
 
@@ -43,7 +45,7 @@ class Seat:
 
 @asynccontextmanager
 async def running(seat: Seat | None) -> AsyncGenerator[Outbox]:
-    outbox = Outbox("hall")
+    outbox = Outbox("hall", 4.0)
     outbox.seated(seat)
     task = asyncio.create_task(outbox.run())
     try:
@@ -147,7 +149,7 @@ async def test_what_cannot_be_sent_is_given_up_and_the_rest_goes_on() -> None:
 async def test_packets_and_snapshots_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_MAX_PACKETS", 5)
     monkeypatch.setattr(module, "_MAX_SNAPSHOTS", 3)
-    outbox = Outbox("hall")
+    outbox = Outbox("hall", 4.0)
     outbox.put(packets(*"123456789"))
     for key in "abcdef":
         outbox.put_snapshot((key,), Packet(b"old"))
@@ -160,10 +162,36 @@ async def test_packets_and_snapshots_are_bounded(monkeypatch: pytest.MonkeyPatch
     assert outbox._snapshots[("a",)].data == b"new"
 
 
+async def test_a_function_names_the_receivers_when_the_packet_leaves() -> None:
+    seat, people = Seat(), ["ann"]
+
+    def broken() -> list[str]:
+        raise RuntimeError("a mistake in a plugin")
+
+    async with running(seat) as outbox:
+        outbox.put_snapshot(("a",), Packet(b"first", receivers=lambda: people))
+        await until(seat, 1)
+        outbox.put_snapshot(("a",), Packet(b"second", receivers=lambda: people))
+        await asyncio.sleep(0.05)
+        people.append("bob")  # while it waits for its time
+        await until(seat, 2)
+        assert list(zip(seat.sent, seat.receivers, strict=True)) == [
+            (b"first", ("ann",)),
+            (b"second", ("ann", "bob")),
+        ]
+        outbox.put_snapshot(("b",), Packet(b"for nobody", receivers=lambda: ()))
+        outbox.put_snapshot(("c",), Packet(b"for whom?", receivers=broken))
+        outbox.put(packets("last"))
+        await until(seat, 3)
+        await asyncio.sleep(0.02)
+        assert not len(outbox)
+        assert seat.sent[2:] == [b"last"], "what is for nobody must not go to everybody"
+
+
 async def test_a_flush_has_a_time_limit() -> None:
     seat = Seat()
     seat.free.clear()
-    outbox = Outbox("hall")
+    outbox = Outbox("hall", 4.0)
     outbox.seated(seat)
     outbox.put(packets("1"))
     started = time.monotonic()

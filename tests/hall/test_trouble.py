@@ -11,7 +11,8 @@ import pytest
 
 from relay_bot.hall.watchdog import HandlerHung, Watchdog
 from relay_bot.testing import Guest, HallKit, Refused
-from tests.support.halls import acks, errors, open_hall, open_journal
+from relay_bot.wire.envelope import MAX_ENVELOPE_BYTES
+from tests.support.halls import acks, envelope, errors, open_hall, open_journal, send_raw
 
 
 @pytest.fixture
@@ -170,3 +171,31 @@ async def test_without_a_watchdog_nothing_is_watched() -> None:
     await asyncio.sleep(0.05)
     assert idle.leave() >= 0.05
     idle.stop()
+
+
+# -- what is too large to be said ---------------------------------------------------------------------
+
+
+async def test_an_envelope_that_is_too_large_after_a_decision_is_left_out(tmp_path: Path) -> None:
+    """It is longer on its way out than it came in, by who sent it and when."""
+    async with open_hall(tmp_path, "desk") as kit:
+        ann = await kit.join("ann")
+        session = kit.hall.session
+        head = envelope("chat", {"text": ""}, id="m")
+        text = "x" * (MAX_ENVELOPE_BYTES - len(head))
+        send_raw(kit, envelope("chat", {"text": text}, id="m"), "ann")
+        await ann.wait("ack")
+        assert kit.hall.session is session, "the hall did not have to open its session again"
+        assert ann.all("chat") == []
+        await ann.say("short")
+        assert ann.last("chat") == {"text": "short"}
+        assert (await ann.ask("sync", {}))["lines"][-1] == "short"
+        assert kit.fingerprints() == await kit.replayed()
+
+
+async def test_one_before_any_decision_is_refused(tmp_path: Path) -> None:
+    async with open_hall(tmp_path, "desk") as kit:
+        ann = await kit.join("ann")
+        text = "x" * (MAX_ENVELOPE_BYTES - len(envelope("say", {"lines": [""]}, id="m")))
+        send_raw(kit, envelope("say", {"lines": [text]}, id="m"), "ann")
+        assert (await ann.wait("error"))["code"] == "too_large"

@@ -127,7 +127,7 @@ async def test_the_same_id_gets_the_same_answer_after_a_failure(kit: HallKit, al
 async def test_a_second_owner_fences_the_first(tmp_path: Path, journal: Journal, kit: HallKit, alice: Guest) -> None:
     """Invariant 6: two bots never both decide, also where LiveKit lets both of them in."""
     await vote_until_taken(kit, alice, 0, "first")
-    second = HallKit(journal, kit.loaded, kit.settings)
+    second = HallKit(journal, kit.loaded, kit.settings, kit.shelf)
     second.take_over(kit)
     await second.start()
     try:

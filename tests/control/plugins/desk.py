@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import msgspec
 
@@ -14,6 +14,7 @@ from relay_bot.plugin import (
     Plugin,
     Refuse,
     Request,
+    Shelved,
     State,
     handle,
     route,
@@ -48,6 +49,29 @@ class NoteList(msgspec.Struct, frozen=True):
     notes: list[NoteView]
 
 
+class Form(Shelved, frozen=True):
+    """What notes are written on."""
+
+    shelf: ClassVar[str] = "forms"
+
+    title: Annotated[str, msgspec.Meta(max_length=1_000_000)]
+    lines: list[str] = []
+
+    def check(self, settings: object) -> None:
+        if self.title == "wrong":
+            raise Refuse("malformed", "no form has such a title", field="title")
+
+
+class TakeForm(Body, type="form"):
+    name: str
+
+
+class KeepForm(Body, type="form_keep"):
+    name: str
+    title: str
+    fails: bool = False
+
+
 class NoteLaid(Event, frozen=True):
     text: str
     by: str
@@ -61,6 +85,21 @@ class Desk(State):
 
 
 class DeskPlugin(Plugin[Desk]):
+    shelves = (Form,)
+
+    @handle
+    def take_form(self, body: TakeForm, ctx: Context) -> dict[str, object]:
+        form = ctx.shelved(Form, body.name)
+        return {"title": None if form is None else form.title, "names": ctx.names_shelved(Form)}
+
+    @handle
+    def keep_form(self, body: KeepForm, ctx: Context) -> dict[str, object]:
+        ctx.shelve(Form(body.title), body.name)
+        if body.fails:
+            raise Refuse("forbidden", "after all, no")
+        found = ctx.shelved(Form, body.name)
+        return {"title": found and found.title, "names": ctx.names_shelved(Form)}
+
     @handle
     def lay(self, body: Note, ctx: Context) -> dict[str, int] | None:
         ctx.record(NoteLaid(body.text, ctx.sender.identity))

@@ -200,3 +200,18 @@ async def test_votes_of_those_who_left(tmp_path: Path, drop: bool) -> None:
         assert named["counts"] == ([0, 3] if drop else [0, 4])
         assert anonymous["total_voters"] == named["total_voters"] == (3 if drop else 4)
         assert kit.fingerprints() == await kit.replayed()
+
+
+async def test_a_session_that_is_opened_again_knows_each_own_vote(kit: HallKit, host: Guest) -> None:
+    """As after a failure, or an erasure: nobody joins, and nothing else asks for the key."""
+    voters = await _open(kit, host)
+    await _vote(voters)
+    before = kit.hall.session
+    await kit.hall.erase("nobody", "erased-1")
+    assert kit.hall.session is not before
+    for guest in voters:
+        [poll] = (await guest.ask("sync", {}))["polls"]
+        assert poll["my_vote"] == [VOTES[guest.identity]]
+        assert poll["results"]["counts"] == [1, 2, 1]
+    await voters[0].ask("poll_response", {"poll_id": "p", "option": 1})
+    assert (await host.wait("poll_results", lambda said: said["counts"] == [0, 3, 1]))["total_voters"] == 4

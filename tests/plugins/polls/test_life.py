@@ -111,7 +111,7 @@ async def test_what_has_ended_leaves_no_timer(kit: HallKit, host: Guest, ann: Gu
     await ann.ask("poll_response", {"poll_id": "p", "option": 0})
     session = kit.hall.session
     assert session is not None
-    assert len(session.core.timers) == 3
+    assert len(session.core.timers) == 2
     await host.ask(end, {"poll_id": "p"})
     await host.ask("poll_discard", {"poll_id": "later"})
     assert session.core.timers == {}

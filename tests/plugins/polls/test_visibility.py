@@ -8,6 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from plugins.polls.plugin import PollsPlugin
+from plugins.polls.state import Poll
 from relay_bot.testing import Guest, HallKit, Refused
 
 QUESTION = {"poll_id": "p", "question": "Which?", "options": ["left", "right"]}
@@ -196,3 +198,29 @@ async def test_results_are_throttled_and_in_order(kit: HallKit, host: Guest, ann
     seqs = [payload["seq"] for payload in ann.all("poll_results")]
     assert seqs == sorted(set(seqs))
     assert len(seqs) <= 8
+
+
+async def test_results_that_wait_for_their_time_go_to_who_has_voted_meanwhile(
+    kit: HallKit, host: Guest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is journaled for the sake of telling them, and who they are is asked once for each telling."""
+    asked: list[str] = []
+    may_see = PollsPlugin._may_see
+
+    def counted(self: PollsPlugin, poll: Poll, identity: str) -> bool:
+        asked.append(identity)
+        return may_see(self, poll, identity)
+
+    monkeypatch.setattr(PollsPlugin, "_may_see", counted)
+    guests = [await kit.join(f"p{number}") for number in range(4)]
+    await host.ask("poll", QUESTION | {"results": "after_vote"})
+    seq = kit.hall.seq
+    for guest in guests[:3]:
+        await _vote(guest, 0)
+    for guest in [host, *guests[:3]]:
+        await guest.wait("poll_results", lambda payload: payload["total_voters"] == 3)
+    assert not knows(guests[3])
+    assert kit.hall.seq == seq + 3
+    told = len(host.all("poll_results"))
+    assert told <= 3
+    assert len(asked) == told * len(guests)
