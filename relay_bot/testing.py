@@ -149,8 +149,8 @@ class Guest:
         self._heard.set()
 
     def all(self, kind: str) -> list[dict[str, Any]]:
-        """List the payloads of one type, oldest first."""
-        return [packet["payload"] for packet in self.received if packet.get("type") == kind]
+        """List the payloads of one type's envelopes, oldest first; a dialect's packets have none."""
+        return [packet["payload"] for packet in self.received if packet.get("type") == kind and "payload" in packet]
 
     def last(self, kind: str) -> dict[str, Any]:
         """Give the newest payload of a type; raises `LookupError` where there is none."""

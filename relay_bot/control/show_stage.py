@@ -30,13 +30,14 @@ class ShowStage:
         self._plugins = plugins
 
     async def hall(self, room: str) -> Hall:
-        """Find a room's hall; where the bot is only just coming, wait for it."""
+        """Find a room's hall, which is spoken to in the show's words from now on; wait where the bot is just coming."""
         if _HANDS not in self._plugins:
             raise ApiError(503, "busy", "The hands plugin is switched off")
         await _until(lambda: self._active(room) is not None)
         hall = self._active(room)
         if hall is None:
             raise ApiError(503, "busy", "The bot is not in the room yet; send again", retry_after_ms=2000)
+        hall.hear_dialect("show")
         return hall
 
     def _active(self, room: str) -> Hall | None:

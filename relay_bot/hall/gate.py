@@ -20,7 +20,7 @@ from relay_bot.observe import metrics
 from relay_bot.plugin import Participant, Role, Sender
 from relay_bot.settings import GateSettings
 from relay_bot.wire import dialects
-from relay_bot.wire.dialects import livekit_chat
+from relay_bot.wire.dialects import livekit_chat, show
 from relay_bot.wire.envelope import MAX_ENVELOPE_BYTES, MAX_ID_CHARS, decode_envelope
 from relay_bot.wire.refusal import Refuse
 
@@ -127,6 +127,16 @@ class Gate:
             refusal = Refuse("sender_unknown", "the sender can't be told yet; send again with the same id")
             self._answer(PacketWaiter(claimed, read.message_id, bool(read.dialect)), refusal)
 
+    def meet(self, person: Participant) -> None:
+        """Learn a dialect from who comes: they are spoken to in it before they have said a word."""
+        if show.is_spoken_by(person.metadata):
+            self.hear("show")
+
+    def hear(self, dialect: str) -> None:
+        """Take note that a dialect is spoken here."""
+        if dialect in self._dialects:
+            self.heard_dialects.add(dialect)
+
     def forget(self, identity: str) -> None:
         """Forget what was read of a participant: it changed, or they left."""
         self._senders.pop(identity, None)
@@ -160,8 +170,7 @@ class Gate:
                 sender.identity,
             )
             return None
-        if read.dialect in dialects.DIALECTS:
-            self.heard_dialects.add(read.dialect)
+        self.hear(read.dialect)
         key = None
         if read.message_id is not None:
             # A forger's inferred message must not pass for the certain one that comes with the same id.

@@ -193,6 +193,10 @@ class Hall:
         self._mailbox.note(_Erase(identity, pseudonym, done))
         return await done
 
+    def hear_dialect(self, dialect: str) -> None:
+        """Take note that clients here speak a dialect, though none has been heard yet."""
+        self._gate.hear(dialect)
+
     def room_is(self, sid: str) -> None:
         """Hear under which id LiveKit has the room now: another one after the SFU was restarted."""
         if sid and sid != self.room_sid:

@@ -50,6 +50,7 @@ class People:
         self._gate.forget(presence.identity)
         if presence.hidden:
             return
+        self._gate.meet(after)
         if presence.active and presence.identity not in self._greeted:
             self._to_greet[presence.identity] = None
         if decider is not None:

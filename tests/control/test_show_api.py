@@ -406,6 +406,19 @@ async def test_hand_raise_drives_the_same_queue(show: Show, host: Guest, viewer:
     assert (await show.post(path, raise_hand | {"raised": "yes"})).status == 400
 
 
+async def test_a_room_that_the_show_steers_hears_the_show(show: Show) -> None:
+    """No client has said a word yet, and none has the show's metadata."""
+    host = await show.kit.join("host-456", role="host")
+    await show.kit.join("viewer-123", name="John Viewer")
+    for raised, kind in ((True, "hand_raise"), (False, "hand_lower")):
+        asked = {"participantIdentity": "viewer-123", "raised": raised}
+        assert (await show.post(f"/{show.room}/hand-raise", asked)).status == 200
+        await show.kit.settle()
+        said = [packet for packet in host.received if "senderId" in packet][-1]
+        assert isinstance(said.pop("timestamp"), int)
+        assert said == {"type": kind, "senderId": "viewer-123", "senderName": "John Viewer"}
+
+
 # -- the form of errors, limits, and being sent again ----------------------------------------------------
 
 

@@ -110,6 +110,18 @@ def test_a_dialect_that_is_not_enabled_is_not_understood(name: str) -> None:
             {"participant_id": "ann"},
             {"type": "guest_invite", "targetParticipantId": "ann", "targetParticipantName": ""},
         ),
+        ("hand_raise", {"raised": True}, {"type": "hand_raise"}),
+        ("hand_raise", {"raised": False}, {"type": "hand_lower"}),
+        (
+            "hand_raise",
+            {"raised": False, "participant_id": "ann"},
+            {"type": "hand_lower", "targetParticipantId": "ann"},
+        ),
+        (
+            "guest_invite_response",
+            {"participant_id": "ann", "display_name": "Ann", "accepted": False},
+            {"type": "guest_invite_response", "accepted": False},
+        ),
     ],
 )
 def test_the_show_is_spoken(kind: str, payload: dict[str, Any], said: dict[str, Any]) -> None:
@@ -138,6 +150,15 @@ def test_chat_of_the_bot_itself_has_an_id_and_may_be_private() -> None:
     said = json.loads(data)
     assert said["id"]
     assert said["isPrivate"] is True
+
+
+def test_a_reaction_to_a_message_is_spoken_in_chat() -> None:
+    data = say("chat", "reaction", {"emoji": "👍", "message_id": "5a0e"}, sender=("john-doe", "John Doe"), at_ms=5)
+    assert data is not None
+    assert json.loads(data) == {
+        "type": "reaction", "targetMessageId": "5a0e", "emoji": "👍", "senderName": "John Doe",
+    }  # fmt: skip
+    assert say("chat", "reaction", {"emoji": "👍"}, sender=("john-doe", "John Doe"), at_ms=5) is None
 
 
 @pytest.mark.parametrize("name", ["show", "chat"])

@@ -25,7 +25,16 @@ def read(packet: LoosePacket) -> Spoken | None:
 
 
 def say(kind: str, payload: Mapping[str, Any], *, sender: tuple[str, str], at_ms: int) -> bytes | None:
-    """Say a chat message or an announcement; there is no word for anything else."""
+    """Say a chat message, an announcement or a reaction to a message; there is no word for anything else."""
+    if kind == "reaction" and payload.get("message_id"):
+        return msgspec.json.encode(
+            {
+                "type": "reaction",
+                "targetMessageId": payload["message_id"],
+                "emoji": payload.get("emoji", ""),
+                "senderName": sender[1],
+            }
+        )
     if kind not in ("chat", "announcement"):
         return None
     return msgspec.json.encode(

@@ -8,6 +8,25 @@ import msgspec
 from relay_bot.wire.dialects.packet import LoosePacket, Spoken
 
 
+class _Metadata(msgspec.Struct, frozen=True):
+    role: str
+    displayName: str  # noqa: N815  (the published name)
+
+
+_metadata = msgspec.json.Decoder(_Metadata)
+
+
+def is_spoken_by(metadata: str) -> bool:
+    """Tell whether a participant's metadata is the show's: `{"role":"host","displayName":"John Doe"}`."""
+    if not metadata.startswith("{"):
+        return False
+    try:
+        _metadata.decode(metadata)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True
+
+
 def read(packet: LoosePacket) -> Spoken | None:
     """Read one of the show's messages from a participant."""
     if not packet.senderId or not isinstance(packet.timestamp, float):
@@ -44,6 +63,12 @@ def say(kind: str, payload: Mapping[str, Any], *, sender: tuple[str, str], at_ms
                 "targetParticipantId": payload.get("participant_id", ""),
                 "targetParticipantName": payload.get("display_name", ""),
             }
+        case "guest_invite_response":
+            said |= {"type": kind, "accepted": payload.get("accepted") is True}
+        case "hand_raise":
+            said["type"] = "hand_raise" if payload.get("raised") is True else "hand_lower"
+            if payload.get("participant_id"):
+                said["targetParticipantId"] = payload["participant_id"]
         case _:
             return None
     return msgspec.json.encode(said)

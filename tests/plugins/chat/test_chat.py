@@ -185,6 +185,26 @@ async def test_those_who_speak_a_dialect_hear_the_senders_name(tmp_path: Path) -
         assert bob.received[-1]["senderName"] == "Relay"
 
 
+@pytest.mark.parametrize(
+    ("metadata", "speaks"),
+    [
+        ('{"role":"viewer","displayName":"Ann"}', True),
+        ('{"role":"viewer"}', False),
+        ('{"displayName":"Ann"}', False),
+        ('{"role":7,"displayName":"Ann"}', False),
+        ("{", False),
+    ],
+)
+async def test_who_has_the_shows_metadata_hears_the_show(tmp_path: Path, metadata: str, speaks: bool) -> None:
+    """Before anybody has said a word in it."""
+    async with hall(tmp_path) as kit:
+        ann = await kit.join("ann", metadata=metadata)
+        await kit.backend("chat", {"text": "welcome"})
+        await kit.settle()
+        heard = [packet["message"] for packet in ann.received if packet["type"] == "chat_message"]
+        assert heard == (["welcome"] if speaks else [])
+
+
 # -- private messages -------------------------------------------------------------------------------------
 
 
