@@ -7,8 +7,11 @@ from typing import Final
 from relay_bot.settings import GateSettings, Rate
 
 _MAX_BUCKETS: Final = 100_000
-REFUSALS: Final = Rate(per_second=5, burst=20)
-"""Refusals at the gate that one participant is told; further ones are only counted."""
+REFUSALS: Final = Rate(per_second=20, burst=200)
+"""Refusals at the gate that one participant is told; further ones are only counted.
+
+Twice a burst of the default rate: a client that is too fast hears of each message which one was refused.
+"""
 
 
 class Limiter:

@@ -97,6 +97,15 @@ async def test_what_was_too_fast_may_come_again_with_its_id(tmp_path: Path) -> N
         assert await votes(kit) == {"ann": "b"}
 
 
+async def test_a_burst_that_is_refused_is_answered_message_by_message(kit: HallKit) -> None:
+    ann = await kit.join("ann")
+    ids = [f"m{number}" for number in range(150)]
+    for each in ids:
+        send_raw(kit, envelope("vote", {}, relay_version="7", id=each), "ann")
+    await kit.settle()
+    assert [errors(ann, each) for each in ids] == [["unsupported_version"]] * len(ids)
+
+
 async def test_one_who_floods_hears_few_refusals_and_harms_nobody(kit: HallKit) -> None:
     ann, bob = await kit.join("ann"), await kit.join("bob")
     for number in range(500):
