@@ -108,7 +108,8 @@ class ChatPlugin(Plugin[Chats, ChatSettings]):
                 message.inferred,
             )
         )
-        if ctx.private:
+        # A packet may have gone to the bot alone or to everybody, which it does not tell; to whom it is to go, it may.
+        if ctx.private or (message.to and not message.inferred):
             ctx.publish("chat", said(message), to=message.audience, sender_id=message.sender_id or None)
 
     def _id_for(self, ctx: Context) -> str:

@@ -235,6 +235,34 @@ async def test_a_private_message_is_between_sender_and_addressees(tmp_path: Path
         assert not eve.all("chat_deleted")
 
 
+async def test_a_packet_that_names_its_addressees_reaches_them(tmp_path: Path) -> None:
+    """Its sender may have sent it to the bot alone: with `to`, it is known for whom it is."""
+    async with hall(tmp_path) as kit:
+        ann, bob, eve = [await kit.join(identity) for identity in ("ann", "bob", "eve")]
+        ann.send("chat", {"text": "secret", "to": ["bob"]}, "m-1")
+        await kit.settle()
+        expected = {"message_id": "m-1", "text": "secret", "display_name": "ann", "to": ["bob"], "private": True}
+        assert [(p["sender_id"], p["payload"]) for p in bob.received if p["type"] == "chat"] == [("ann", expected)]
+        assert not eve.all("chat")
+        ann.send("chat", {"text": "secret", "to": ["bob"]}, "m-1")
+        await kit.settle()
+        assert len(bob.all("chat")) == 1
+
+
+async def test_nobody_is_quoted_on_a_claim(tmp_path: Path) -> None:
+    """A message by an inferred sender is kept as such; it is not said in their name."""
+    async with hall(tmp_path) as kit:
+        ann, bob = await kit.join("ann", known=False), await kit.join("bob")
+        ann.send("chat", {"text": "forged", "to": ["bob"]}, "m-1", certain=False)
+        kit.announce("ann")
+        await kit.settle()
+        assert await texts(bob) == ["forged"]
+        assert not bob.all("chat")
+        ann.send("chat", {"text": "true", "to": ["bob"]}, "m-1")
+        await kit.settle()
+        assert [said["text"] for said in bob.all("chat")] == ["true"]
+
+
 async def test_the_dialects_private_packet_is_nobody_elses(tmp_path: Path) -> None:
     async with hall(tmp_path) as kit:
         ann, bob = await kit.join("ann"), await kit.join("bob")
