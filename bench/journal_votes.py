@@ -79,6 +79,9 @@ class _NoRooms:
     async def exists(self, hall: str) -> bool:
         return True
 
+    async def name_bot(self, hall: str) -> None:
+        pass
+
     async def presences(self, hall: str) -> list[Presence]:
         return []
 

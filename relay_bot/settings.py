@@ -38,6 +38,8 @@ class BotSettings(_Section, frozen=True):
 
     identity: Text = "relay-bot"
     name: Text = "Relay"
+    in_room_metadata: bool = False
+    """Name the identity in the metadata of each room, where that is empty or a JSON object, as `bot_identity`."""
 
 
 class HallsSettings(_Section, frozen=True):

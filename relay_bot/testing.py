@@ -109,6 +109,9 @@ class _Rooms:
     async def exists(self, hall: str) -> bool:
         return True
 
+    async def name_bot(self, hall: str) -> None:
+        pass
+
     async def presences(self, hall: str) -> list[Presence]:
         return list(self._room.presences.values())
 

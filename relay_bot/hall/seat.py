@@ -68,6 +68,8 @@ class SeatKeeper:
                 metrics.JOINS.labels("joined").inc()
                 failures = 0
                 self._mailbox.put(Seated(self.seat))
+                if self._services.settings.bot.in_room_metadata:
+                    await self._name_bot()
                 lost = await self._lost
                 sid, self.seat = self.seat.sid, None
                 log.info("hall.seat_lost", hall=self._hall, reason=lost.reason.value, detail=lost.detail)
@@ -88,6 +90,12 @@ class SeatKeeper:
         if self.seat is not None:
             seat, self.seat = self.seat, None
             await seat.leave()
+
+    async def _name_bot(self) -> None:
+        try:
+            await self._services.rooms.name_bot(self._hall)
+        except EffectFailed as error:  # clients have it from `hall_state` and `/join` as well
+            log.warning("hall.not_in_metadata", hall=self._hall, error=str(error))
 
     async def _room_exists(self) -> bool:
         """Wait until LiveKit says whether the room is there: joining a room that is not would make one."""

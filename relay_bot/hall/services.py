@@ -36,6 +36,10 @@ class Rooms(Protocol):
         """Tell whether the room exists; raises `EffectFailed` where LiveKit can't be asked."""
         ...
 
+    async def name_bot(self, hall: str) -> None:
+        """Put the bot's identity into the room's metadata; raises `EffectFailed`."""
+        ...
+
     async def presences(self, hall: str) -> list[Presence]:
         """List who is in the room; raises `EffectFailed`."""
         ...

@@ -1,6 +1,7 @@
 """How halls begin and end with their rooms."""
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,34 @@ async def test_the_room_closes_after_its_last_human_and_does_not_come_back(
     assert (await again.wait_for("hall_state", timeout=15)).payload["polls"] == []
     assert (await _rooms(livekit))[hall] != sid
     assert (await bot.get(f"/v1/halls/{hall}/polls/{poll_id}")).status == 404
+
+
+async def test_the_bot_is_named_in_room_metadata_if_that_is_switched_on(livekit: LiveKit, start_bot: StartBot) -> None:
+    bot = await start_bot(identity="relay-7", settings={"bot": {"identity": "relay-7", "in_room_metadata": True}})
+
+    async def metadata(hall: str) -> str:
+        listed = await asyncio.to_thread(livekit.server.call, "ListRooms", {"names": [hall]})
+        return listed["rooms"][0].get("metadata", "")
+
+    others = {name: await bot.open_hall(metadata=name) for name in ("a backend's own words", "[1]")}
+    for given, expected in (("", {}), ('{"topic":"standup"}', {"topic": "standup"})):
+        hall = await bot.open_hall(metadata=given)
+
+        async def named(hall: str = hall) -> dict[str, str] | None:
+            told = json.loads(await metadata(hall) or "{}")
+            return told if "bot_identity" in told else None
+
+        assert await eventually(named, "the bot in the room's metadata") == expected | {"bot_identity": "relay-7"}
+    for own, hall in others.items():  # the rooms made after them have been changed by now
+        assert await metadata(hall) == own
+
+
+async def test_room_metadata_is_left_alone_unless_switched_on(livekit: LiveKit, bot: Bot, join: Join) -> None:
+    hall = await bot.open_hall()
+    ann = await join(hall, "ann")
+    await ann.wait_for("hall_state", timeout=10)
+    listed = await asyncio.to_thread(livekit.server.call, "ListRooms", {"names": [hall]})
+    assert not listed["rooms"][0].get("metadata")
 
 
 async def test_a_room_that_is_deleted_ends_its_hall(livekit: LiveKit, bot: Bot, join: Join) -> None:
