@@ -610,7 +610,9 @@ def words_of(text: str) -> list[str]:
     return _LETTERS.findall(folded)
 
 
-_WORD = re.compile(r'\s*(?:"([^"]*)"|(\S+))')
+_QUOTED = re.compile(r'\s*(?:"([^"]*)"|[“„]([^“”„]*)[“”])')
+"""In straight quotes, or in those that telephones make of them."""
+_WORD = re.compile(r"\s*(\S+)")
 _DURATION = re.compile(r"(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s)?", re.IGNORECASE)
 
 
@@ -623,11 +625,26 @@ class Arguments:
 
     def word(self, what: str) -> str:
         """Take the next word; refuses with the command's usage where there is none."""
+        quoted = self.quoted()
+        if quoted is not None:
+            return quoted
         found = _WORD.match(self._text)
         if found is None:
-            raise Refuse("malformed", f"{what} is missing; usage: {self._usage}")
+            raise self.wrong(f"{what} is missing")
+        self._text = self._text[found.end() :]
+        return found[1]
+
+    def quoted(self) -> str | None:
+        """Take the next words if they stand in quotes."""
+        found = _QUOTED.match(self._text)
+        if found is None:
+            return None
         self._text = self._text[found.end() :]
         return found[1] if found[1] is not None else found[2]
+
+    def wrong(self, what: str) -> Refuse:
+        """Make a refusal that says what is wrong, and how the command is used."""
+        return Refuse("malformed", f"{what}; usage: {self._usage}")
 
     def duration(self) -> int | None:
         """Take the next word if it is a duration such as `30s`, `10m` or `1h30m`; in seconds."""

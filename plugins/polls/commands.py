@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from plugins.polls import shares
+from plugins.polls import shares, views
 from plugins.polls.bodies import PollFields
 from plugins.polls.state import Poll
 from plugins.polls.templates import Templates
@@ -18,17 +18,21 @@ class Commands(Templates):
     @command("poll", '"QUESTION" OPTION | OPTION … [60s], or template NAME', role=Role.HOST)
     def poll_command(self, arguments: Arguments, ctx: Context) -> str:
         """Open a poll, for a time if one is given; or what a template holds."""
-        question = arguments.word("the question, in quotes,")
-        rest = arguments.rest()
-        if question == "template" and "|" not in rest:
-            poll, *others = self.use_template(rest.strip('"'), None, "open", ctx)
-            more = f", with {len(others)} more to come: /next" if others else ""
-            return f"opened: {poll.question} ({poll.poll_id}){more}"
-        options, duration = _options(rest)
+        question = arguments.quoted()
+        if question is None:
+            if arguments.word("the question, in quotes,") != "template":
+                raise arguments.wrong("the question goes in quotes")
+            return self._open_template(arguments.quoted() or arguments.rest(), ctx)
+        options, duration = _options(arguments.rest())
         if not 1 <= len(question) <= 500 or not all(1 <= len(option) <= 200 for option in options):
             raise Refuse("malformed", "a question has 1 to 500 characters, an option 1 to 200")
         poll = self.make(PollFields(question, options, duration_seconds=duration), ctx)
         return f"opened: {poll.question} ({poll.poll_id})"
+
+    def _open_template(self, name: str, ctx: Context) -> str:
+        poll, *others = self.use_template(name, None, "open", ctx)
+        more = f", with {len(others)} more to come: /next" if others else ""
+        return f"opened: {poll.question} ({poll.poll_id}){more}"
 
     @command("close", "[POLL_ID]", role=Role.HOST)
     def close_command(self, arguments: Arguments, ctx: Context) -> str:
@@ -46,7 +50,10 @@ class Commands(Templates):
             raise Refuse("malformed", "expected a time such as 30s, 5m or -30s, up to a day")
         poll = self._named_or_last(arguments.rest())
         self.extend(poll, -seconds if word.startswith("-") else seconds, ctx)
-        return f"{'closed' if poll.closed_at is not None else 'moved the end of'}: {poll.question}"
+        if poll.closed_at is not None:
+            return f"closed: {poll.question}"
+        left = poll.remaining_ms if poll.closes_at is None else poll.closes_at - ctx.now
+        return f"{round((left or 0) / 1000)} s left: {poll.question}"
 
     @command("results", "[POLL_ID]")
     def results_command(self, arguments: Arguments, ctx: Context) -> str:
@@ -91,13 +98,11 @@ class Commands(Templates):
             words = [f"{entry['word']} {entry['count']}" for entry in said.get("words", ())]
             return "\n".join([head, ", ".join(words[:20]) or "no answers"])
         shown = shares.percentages(tally.counts)
+        labels = views.labelled(poll.options, said.get("correct"), poll.rules.scale)
         lines = [
-            f"{option}: {count} ({percent}%)"
-            for option, count, percent in zip(poll.options, tally.counts, shown, strict=True)
+            f"{label}: {count} ({percent}%)" for label, count, percent in zip(labels, tally.counts, shown, strict=True)
         ]
-        if said.get("average") is not None:
-            lines.append(f"average: {said['average']}")
-        return "\n".join([head, *lines])
+        return "\n".join([head, *lines, *views.notes(poll.options, said)])
 
 
 def _options(text: str) -> tuple[list[str], float | None]:

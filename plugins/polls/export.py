@@ -11,6 +11,8 @@ from typing import Any, Final
 
 import msgspec
 
+from plugins.polls import views
+from plugins.polls.asked import Scale
 from plugins.polls.views import PollView
 from relay_bot.plugin import Download, Refuse
 
@@ -21,7 +23,17 @@ RESULT_COLUMNS: Final = (
     "poll_id", "question", "kind", "status", "opened_at", "closed_at", "total_voters", "total_votes",
     "option_index", "option", "count", "percentage", "weighted_count", "borda", "correct",
 )  # fmt: skip
-VOTE_COLUMNS: Final = ("poll_id", "participant_id", "inferred", "choices", "options", "text", "weight")
+VOTE_COLUMNS: Final = (
+    "poll_id",
+    "participant_id",
+    "inferred",
+    "choices",
+    "options",
+    "text",
+    "weight",
+    "points",
+    "seconds",
+)
 
 
 class VoteView(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -112,7 +124,7 @@ def _vote_rows(polls: Iterable[Exported]) -> Iterable[Sequence[Any]]:
             yield (
                 exported.poll.poll_id, vote.participant_id, int(vote.inferred),
                 " ".join(map(str, vote.choices)), " | ".join(options[choice] for choice in vote.choices),
-                vote.text, vote.weight,
+                vote.text, vote.weight, vote.points, vote.seconds,
             )  # fmt: skip
 
 
@@ -146,7 +158,7 @@ def _section(poll: PollView) -> str:
     about += ["anonymous"] if poll.anonymous else []
     about += [f"opened {poll.opened_at}"] if poll.opened_at else []
     about += [f"closed {poll.closed_at}"] if poll.closed_at else []
-    notes = _notes(poll)
+    notes = views.notes(poll.options, msgspec.to_builtins(poll))
     return (
         f'<section><h2 dir="auto">{escape(poll.question)}</h2>\n<p class="small">{escape(" · ".join(about))}</p>\n'
         f"<table>{''.join(_bars(poll))}</table>\n{''.join(f'<p>{escape(note)}</p>' for note in notes)}"
@@ -160,10 +172,11 @@ def _bars(poll: PollView) -> Iterable[str]:
         for word in poll.words:
             yield _bar(word["word"], str(word["count"]), word["count"] * 100 // most, right=False)
         return
-    for index, option in enumerate(poll.options):
+    scale = None if poll.scale is None else msgspec.convert(poll.scale, Scale)
+    for index, label in enumerate(views.labelled(poll.options, poll.correct, scale)):
         share = poll.percentages[index]
         right = poll.correct is not None and index in poll.correct
-        yield _bar(option + (" ✓" if right else ""), f"{poll.counts[index]} ({share}%)", share, right=right)
+        yield _bar(label, f"{poll.counts[index]} ({share}%)", share, right=right)
 
 
 def _bar(label: str, value: str, percent: int, *, right: bool) -> str:
@@ -173,29 +186,12 @@ def _bar(label: str, value: str, percent: int, *, right: bool) -> str:
     )
 
 
-def _notes(poll: PollView) -> list[str]:
-    notes: list[str] = []
-    if poll.tie and poll.leaders:
-        notes.append("Tie: " + ", ".join(poll.options[index] for index in poll.leaders))
-    if poll.average is not None:
-        notes.append(f"Average {poll.average}" + ("" if poll.nps is None else f", NPS {poll.nps}"))
-    if poll.borda is not None:
-        told = (f"{option} {points}" for option, points in zip(poll.options, poll.borda, strict=True))
-        notes.append("Borda points: " + ", ".join(told))
-    if poll.irv is not None:
-        winner: int | None = poll.irv["winner"]
-        notes.append("Instant runoff: " + ("no single winner" if winner is None else poll.options[winner]))
-    if poll.explanation:
-        notes.append(poll.explanation)
-    return notes
-
-
 def _board(poll: PollView) -> str:
     if not poll.leaderboard:
         return ""
     rows = "".join(
         f'<tr><td class="count">{place.rank}</td><th dir="auto">{escape(place.display_name)}</th>'
-        f'<td class="count">{place.points}</td><td class="count">{place.total_seconds:.1f} s</td></tr>\n'
+        f'<td class="count">{place.points} points</td><td class="count">{place.total_seconds:.1f} s</td></tr>\n'
         for place in poll.leaderboard
     )
     return f"<h3>Leaderboard</h3>\n<table>{rows}</table>\n"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
 
 from plugins.polls import shares
-from plugins.polls.asked import WHOLE
+from plugins.polls.asked import WHOLE, Scale
 from plugins.polls.kinds import KINDS, RANKING
 from plugins.polls.kinds.base import View
 from plugins.polls.kinds.quiz import solution
@@ -188,6 +189,37 @@ def suggestions(poll: Poll) -> list[Suggestion]:
     """List the options that wait for approval."""
     anonymous = poll.rules.anonymous
     return [Suggestion(text, None if anonymous else by) for text, by in poll.suggested.items()]
+
+
+def labelled(options: list[str], correct: list[int] | None, scale: Scale | None) -> list[str]:
+    """Give the options as people read them: the right ones marked, a rating's steps with their labels."""
+    labels: dict[int, str] = {}
+    if scale is not None and scale.labels:
+        last = len(options) - 1
+        labels = {(index if len(scale.labels) > 2 else index * last): text for index, text in enumerate(scale.labels)}
+    return [
+        option + (f" ({labels[index]})" if index in labels else "") + (" ✓" if index in (correct or ()) else "")
+        for index, option in enumerate(options)
+    ]
+
+
+def notes(options: list[str], said: Mapping[str, Any]) -> list[str]:
+    """Say in words what results have beside their counts."""
+    found: list[str] = []
+    if said.get("tie"):
+        leaders: list[int] = said["leaders"]
+        found.append("Tie: " + ", ".join(options[index] for index in leaders))
+    if said.get("average") is not None:
+        found.append(f"Average {said['average']}" + ("" if said.get("nps") is None else f", NPS {said['nps']}"))
+    if said.get("borda") is not None:
+        told = (f"{option} {points}" for option, points in zip(options, said["borda"], strict=True))
+        found.append("Borda points: " + ", ".join(told))
+    if said.get("irv") is not None:
+        winner: int | None = said["irv"]["winner"]
+        found.append("Instant runoff: " + ("no single winner" if winner is None else options[winner]))
+    if said.get("explanation"):
+        found.append(said["explanation"])
+    return found
 
 
 def fitted(said: dict[str, Any]) -> dict[str, Any]:

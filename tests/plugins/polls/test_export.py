@@ -50,12 +50,28 @@ async def test_csv(kit: HallKit, host: Guest, ann: Guest) -> None:
     assert (vote["participant_id"], vote["choices"], vote["inferred"]) == ("ann", "1", "0")
 
 
+async def test_a_quizs_votes_have_their_points(kit: HallKit, host: Guest, ann: Guest, ben: Guest) -> None:
+    await host.ask(
+        "poll", {"poll_id": "p", "kind": "quiz", "question": "Q", "options": ["a", "b"], "correct": [0],
+                 "negative_points": 5},
+    )  # fmt: skip
+    await ann.ask("poll_response", {"poll_id": "p", "option": 0})
+    await ben.ask("poll_response", {"poll_id": "p", "option": 1})
+    _, text = await _file(kit, part="votes")
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [(row["participant_id"], row["points"]) for row in rows] == [("ann", "100"), ("ben", "-5")]
+    assert all(0 <= float(row["seconds"]) < 60 for row in rows)
+
+
 async def test_json(kit: HallKit, host: Guest, ann: Guest) -> None:
     await _ask(host, ann)
     _, text = await _file(kit, format="json")
     (exported,) = json.loads(text)["polls"]
     assert exported["poll"]["question"] == EVIL
     assert exported["votes"] == [{"participant_id": "ann", "inferred": False, "choices": [1]}]
+
+
+LIKELY = {"min": 0, "max": 10, "labels": ["not at all", "<likely>"]}
 
 
 class Outside(HTMLParser):
@@ -83,7 +99,7 @@ async def test_html_is_whole_and_harmless(kit: HallKit, host: Guest, ann: Guest)
     await kit.room.guests["eve"].ask("poll_response", {"poll_id": "q", "option": 0})
     await host.ask("poll", {"poll_id": "t", "kind": "text", "question": "Why?"})
     await ann.ask("poll_response", {"poll_id": "t", "text": "apples apples pears"})
-    await host.ask("poll", {"poll_id": "n", "kind": "rating", "question": "NPS?", "scale": {"min": 0, "max": 10}})
+    await host.ask("poll", {"poll_id": "n", "kind": "rating", "question": "NPS?", "scale": LIKELY})
     await ann.ask("poll_response", {"poll_id": "n", "rating": 10})
     await host.ask("poll_close", {"poll_id": "q"})
     file, text = await _file(kit, "export_polls", format="html")
@@ -94,6 +110,7 @@ async def test_html_is_whole_and_harmless(kit: HallKit, host: Guest, ann: Guest)
     assert "&lt;script&gt;" in text
     assert "&lt;img onerror=x&gt;" in text
     assert "NPS 100" in text
+    assert "10 (&lt;likely&gt;)" in text
     assert "apples" in text
     assert text.count("<section>") == text.count("</section>") == 5
 

@@ -234,7 +234,7 @@ async def test_commands(kit: HallKit, host: Guest, ann: Guest) -> None:
     assert poll["poll_id"] in said["notice"]
     await ann.ask("poll_response", {"poll_id": poll["poll_id"], "option": "Tea"})
     assert "Tea: 1 (100%)" in (await ann.say("/results"))["notice"]
-    await host.say("/extend 30s")
+    assert (await host.say("/extend 30s"))["notice"].endswith(" s left: Tea or coffee?")
     assert ann.last("poll")["duration_seconds"] == 90
     await host.say(f"/extend -1m {poll['poll_id']}")
     assert ann.last("poll")["duration_seconds"] == 30
@@ -245,10 +245,48 @@ async def test_commands(kit: HallKit, host: Guest, ann: Guest) -> None:
     assert "Which?" in (await host.say("/next"))["notice"]
     await host.say('/poll "No end?" yes | no')
     assert ann.last("poll")["closes_at"] is None
+    await host.say("/poll “Typed on a telephone?” yes | no")
+    assert ann.last("poll")["question"] == "Typed on a telephone?"
+
+
+async def test_results_in_words(kit: HallKit, host: Guest, ann: Guest, ben: Guest) -> None:
+    async def told(poll: dict[str, Any], one: dict[str, Any], other: dict[str, Any]) -> list[str]:
+        """Ask, vote, close; gives the lines after the first."""
+        poll_id = (await host.ask("poll", {"question": "?"} | poll))["poll_id"]
+        await ann.ask("poll_response", {"poll_id": poll_id} | one)
+        await ben.ask("poll_response", {"poll_id": poll_id} | other)
+        await host.ask("poll_close", {"poll_id": poll_id})
+        return (await ann.say(f"/results {poll_id}"))["notice"].splitlines()[1:]
+
+    assert await told({"options": ["a", "b"]}, {"option": 0}, {"option": 1}) == [
+        "a: 1 (50%)",
+        "b: 1 (50%)",
+        "Tie: a, b",
+    ]
+    quiz = {"kind": "quiz", "options": ["a", "b"], "correct": [1], "explanation": "so it is"}
+    assert await told(quiz, {"option": 1}, {"option": 1}) == ["a: 0 (0%)", "b ✓: 2 (100%)", "so it is"]
+    ends = {"kind": "rating", "scale": {"min": 1, "max": 3, "labels": ["bad", "good"]}}
+    said = await told(ends, {"rating": 3}, {"rating": 3})
+    assert said == ["1 (bad): 0 (0%)", "2: 0 (0%)", "3 (good): 2 (100%)", "Average 3.0"]
+    steps = {"kind": "rating", "scale": {"min": 0, "max": 2, "labels": ["no", "so-so", "yes"]}}
+    assert (await told(steps, {"rating": 1}, {"rating": 1}))[1] == "1 (so-so): 2 (100%)"
+    ranking = {"kind": "ranking", "options": ["a", "b", "c"]}
+    said = await told(ranking, {"ranking": [1, 0]}, {"ranking": [1, 2]})
+    assert said[3:] == ["Borda points: a 1, b 4, c 1", "Instant runoff: b"]
 
 
 @pytest.mark.parametrize(
-    "line", ["/poll", '/poll "Q?"', '/poll "Q?" one', '/poll "Q?" a|a', "/extend", "/extend soon", "/close nothing"]
+    "line",
+    [
+        "/poll",
+        '/poll "Q?"',
+        '/poll "Q?" one',
+        '/poll "Q?" a|a',
+        "/poll Shall we? yes | no",
+        "/extend",
+        "/extend soon",
+        "/close nothing",
+    ],
 )
 async def test_commands_that_cannot_be(kit: HallKit, host: Guest, ann: Guest, line: str) -> None:
     before = kit.fingerprints()

@@ -119,8 +119,9 @@ class PollMachine(RuleBasedStateMachine):
     def guest(self, name: str) -> Guest:
         return self.kit.room.guests[name]
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(draft=st.booleans())
+    def begin(self, draft: bool) -> None:
+        self.status = "draft" if draft else "open"
         self.do(self._begin())
 
     async def _begin(self) -> None:
@@ -131,7 +132,7 @@ class PollMachine(RuleBasedStateMachine):
         for name in ("host", *VOTERS):
             await self.kit.join(name, role="host" if name == "host" else "")
         asked = {"poll_id": "p", "question": "Which?", "anonymous": self.anonymous, "duration_seconds": 9_000}
-        await self.guest("host").ask("poll", asked | self.sort.asked)
+        await self.guest("host").ask("poll", asked | self.sort.asked | {"state": self.status})
 
     def teardown(self) -> None:
         self.do(self._end())
@@ -152,12 +153,16 @@ class PollMachine(RuleBasedStateMachine):
         if twice:
             assert self.do(self._vote(voter, ballot, message_id)) == said
         if self.status != "open":
-            assert said == "poll_closed"
+            assert said == self._not_open()
         elif not self.sort.revote and voter in self.ballots and not _same(self.ballots[voter], ballot):
             assert said == "already_voted"
         else:
             assert said == ""
             self.ballots[voter] = ballot
+
+    def _not_open(self) -> str:
+        """The refusal of a vote: a draft is nobody's to know of."""
+        return "poll_not_found" if self.status == "draft" else "poll_closed"
 
     async def _vote(self, voter: str, ballot: Any, message_id: str) -> str:
         try:
@@ -169,7 +174,7 @@ class PollMachine(RuleBasedStateMachine):
     @rule(voter=st.sampled_from(VOTERS))
     def vote_wrongly(self, voter: str) -> None:
         said = self.do(self._vote(voter, self.sort.wrong, str(uuid.uuid4())))
-        assert said == ("invalid_choice" if self.status == "open" else "poll_closed")
+        assert said == ("invalid_choice" if self.status == "open" else self._not_open())
 
     @rule(voter=st.sampled_from(VOTERS), data=st.data())
     def repeat_an_old_message(self, voter: str, data: st.DataObject) -> None:
@@ -188,7 +193,13 @@ class PollMachine(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([-60, 30, 600]))
     def extend(self, seconds: int) -> None:
-        self._ask("poll_extend", "poll_closed" if self.status == "closed" else "", seconds=seconds)
+        self._ask("poll_extend", "poll_closed" if self.status in ("closed", "draft") else "", seconds=seconds)
+
+    @precondition(lambda self: self.status == "draft")
+    @rule()
+    def open(self) -> None:
+        self._ask("poll_open", "")
+        self.status = "open"
 
     @precondition(lambda self: self.status in ("open", "paused"))
     @rule(way=st.sampled_from(["close", "extend"]))
@@ -244,7 +255,7 @@ class PollMachine(RuleBasedStateMachine):
 
     @invariant()
     def everybody_sees_their_own_vote(self) -> None:
-        if not hasattr(self, "kit") or self.status == "closed":
+        if not hasattr(self, "kit") or self.status in ("closed", "draft"):
             return
         session = self.kit.hall.session
         assert session is not None
