@@ -27,7 +27,7 @@ from relay_bot.hall.roster import HallRoster, role_of
 from relay_bot.hall.seat import Seated, SeatKeeper, Unseated
 from relay_bot.hall.services import EffectFailed, Services
 from relay_bot.hall.session import Session
-from relay_bot.hall.turn import Halted
+from relay_bot.hall.turn import Halted, Turn
 from relay_bot.journal.batch import Batch, Fenced, JournalError, Unavailable, settle
 from relay_bot.link import Changed, Frame, Interrupted, Joined, Left, Lost, Presence, Reason, Resumed
 from relay_bot.observe import metrics
@@ -41,6 +41,10 @@ _ITEMS_A_SLICE: Final = 256
 """Items handled before other halls get the loop."""
 _MESSAGES_A_TURN: Final = 4_000
 """Decisions that may gather while a commit is under way; then the mailbox waits."""
+_CROWD: Final = 32
+"""Messages of a turn that make a crowd."""
+_GATHER_SECONDS: Final = 0.02
+"""From a crowd's turn to the next one: a commit and its acks cost a crowd less the fewer they are."""
 _LOOKUP_SECONDS: Final = 0.1
 _FAILURES: Final = 4
 _FAILURE_SECONDS: Final = 30.0
@@ -129,6 +133,8 @@ class Hall:
         """`None` while there is no session in memory that is what its journal says."""
         self._session: Session | None = None
         self._ending: Ending | None = None
+        self._gather_until = 0.0
+        """When a crowd's next turn may be committed (monotonic seconds); 0 without a crowd."""
         self._failures: deque[float] = deque(maxlen=_FAILURES)
         """When handlers last failed so that the session had to be opened again."""
         self._lookup: asyncio.Task[None] | None = None
@@ -360,17 +366,27 @@ class Hall:
                 self._slice(decider, self._mailbox.take(_ITEMS_A_SLICE))
             if self._decider is not decider or self._ending is not None:
                 break
-            if not self._committer.busy and not decider.turn.is_empty():
+            gathering = self._gathering(decider.turn)
+            if not gathering and not self._committer.busy and not decider.turn.is_empty():
+                self._gather_until = time.monotonic() + _GATHER_SECONDS if decider.turn.messages >= _CROWD else 0.0
                 self._committer.submit(decider.take_turn())
             if decider.turn.messages >= _MESSAGES_A_TURN:
                 await self._committer.idle()
             elif len(self._mailbox):
                 await asyncio.sleep(0)
+            elif gathering:
+                await asyncio.sleep(gathering)
             else:
                 await self._mailbox.wait(self._next_deadline(decider))
         if self._decider is decider:
             self._decide_last(decider)
         await self._committer.idle()
+
+    def _gathering(self, turn: Turn) -> float:
+        """Give the seconds for which a turn is still to gather; 0 where it may be committed."""
+        if not self._gather_until or turn.is_empty() or turn.messages >= _MESSAGES_A_TURN:
+            return 0.0
+        return max(0.0, self._gather_until - time.monotonic())
 
     def _decide_last(self, decider: Decider) -> None:
         """Let plugins finish when the session ends for good, and commit what there is."""

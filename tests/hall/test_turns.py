@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from relay_bot.hall import hall as module
 from relay_bot.hall.committing import Committer
+from relay_bot.observe import metrics
 from relay_bot.testing import Guest, HallKit, Refused
 from tests.support.halls import acks, errors, open_hall, open_journal, unlimited
 
@@ -79,6 +81,55 @@ class TestWhileACommitIsSlow:
             await asyncio.sleep(0.02)
             for told in ann.all("tally"):
                 assert told["seq"] <= sum(kept(tmp_path).values())
+
+
+class TestACrowd:
+    """Messages of a crowd gather for a while between two commits."""
+
+    @pytest.fixture
+    async def ann(self, kit: HallKit, monkeypatch: pytest.MonkeyPatch) -> Guest:
+        monkeypatch.setattr(module, "_CROWD", 10)
+        monkeypatch.setattr(module, "_MESSAGES_A_TURN", 100)
+        return await kit.join("ann")
+
+    async def send(self, ann: Guest, kit: HallKit, name: str, count: int) -> float:
+        """Send so many messages, one in each turn of the loop; gives how many commits they took."""
+        before = commits()
+        for number in range(count):
+            ann.send("vote", {}, f"{name}-{number}")
+            await asyncio.sleep(0)
+        await kit.until(lambda: all(acks(ann, f"{name}-{number}") for number in range(count)))
+        return commits() - before
+
+    async def test_what_comes_after_its_turn_is_committed_together(
+        self, ann: Guest, kit: HallKit, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(module, "_GATHER_SECONDS", 1.0)
+        await self.send_at_once(ann, kit, 10)
+        assert await self.send(ann, kit, "next", 9) == 1
+        assert await self.send(ann, kit, "after", 1) == 1
+
+    async def test_fewer_than_a_crowd_never_wait(
+        self, ann: Guest, kit: HallKit, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(module, "_GATHER_SECONDS", 15.0)
+        await self.send_at_once(ann, kit, 9)
+        await self.send_at_once(ann, kit, 9)
+
+    async def test_a_full_turn_waits_no_longer(self, ann: Guest, kit: HallKit, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(module, "_GATHER_SECONDS", 15.0)
+        await self.send_at_once(ann, kit, 10)
+        await self.send_at_once(ann, kit, 100)
+
+    async def send_at_once(self, ann: Guest, kit: HallKit, count: int) -> None:
+        names = [f"{uuid.uuid4()}" for _ in range(count)]
+        for name in names:
+            ann.send("vote", {}, name)
+        await kit.until(lambda: all(acks(ann, name) for name in names))
+
+
+def commits() -> float:
+    return metrics.REGISTRY.get_sample_value("relay_commit_rows_count") or 0.0
 
 
 def kept(folder: Path) -> Counter[str]:
