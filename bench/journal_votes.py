@@ -22,6 +22,7 @@ from pathlib import Path
 
 import msgspec
 
+from bench.no_rooms import NoRooms
 from relay_bot.hall.hall import Hall
 from relay_bot.hall.plugins import load_plugins
 from relay_bot.hall.services import Services
@@ -30,7 +31,6 @@ from relay_bot.hall.watchdog import Watchdog
 from relay_bot.journal.writer import Journal
 from relay_bot.link import Arrival, Frame, Joined, Presence, Seat, Sink
 from relay_bot.observe import logs
-from relay_bot.plugin import Effect
 from relay_bot.settings import GateSettings, LogSettings, Rate, Settings, StorageSettings
 
 OPTIONS = 4
@@ -65,28 +65,6 @@ class Plan(msgspec.Struct, frozen=True):
 class _Answer(msgspec.Struct):
     type: str
     payload: dict[str, object]
-
-
-class _NoRooms:
-    """LiveKit's server API where there is no LiveKit."""
-
-    def bot_token(self, hall: str) -> str:
-        return ""
-
-    async def list_rooms(self) -> list[tuple[str, str]]:
-        return []
-
-    async def exists(self, hall: str) -> bool:
-        return True
-
-    async def name_bot(self, hall: str) -> None:
-        pass
-
-    async def presences(self, hall: str) -> list[Presence]:
-        return []
-
-    async def perform(self, hall: str, effect: Effect) -> str | None:
-        return None
 
 
 class _ListLink:
@@ -182,7 +160,7 @@ async def measure(plan: Plan, *, killed: bool) -> Result:
     link = _ListLink(plan.room_sid)
     plugins = load_plugins({"polls": {"required": True}}, plan.database.parent)
     shelf = Shelf(journal, settings.storage.max_shelved)
-    hall = Hall(plan.hall, plan.room_sid, Services(settings, journal, link, _NoRooms(), plugins, Watchdog(), shelf))
+    hall = Hall(plan.hall, plan.room_sid, Services(settings, journal, link, NoRooms(), plugins, Watchdog(), shelf))
     serving = asyncio.create_task(hall.run())
     try:
         async with asyncio.timeout(_LIMIT):

@@ -18,7 +18,9 @@ _PLAIN_WIDTH = 150
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One figure to hold. `held` is `None` where it can't be measured here, and `why` tells the reason."""
+    """One figure. `held` is `None` where it can't be measured here, and `why` tells the reason; or where
+    there is nothing to hold (`hold` is a dash).
+    """
 
     name: str
     what: str
@@ -34,7 +36,7 @@ class Row(msgspec.Struct, frozen=True):
         ratio = ""
         if self.ratio is not None:
             ratio = f"{self.ratio.median:.2f}× ({self.ratio.least:.2f}–{self.ratio.greatest:.2f})"
-        held = {True: "yes", False: "no", None: "skipped"}[self.held]
+        held = {True: "yes", False: "no", None: "–" if self.hold == "–" else "skipped"}[self.held]
         if self.why:
             held += f": {self.why}"
         return (self.what, self.ours, self.bare, ratio, self.hold, held)

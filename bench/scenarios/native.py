@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 
+from bench.drive.hall import carry_frames
 from bench.drive.ours import RelayBot
 from bench.errors import BenchError
 from bench.measure import Spread, idle_share, memory_bytes
@@ -24,6 +25,7 @@ IDLE = "native link: CPU of an idle hall, with {} halls"
 IDLE_MS_HOLD = 0.5
 PACKETS = "native link: CPU a message with {} halls in the process, all of them voting, against 1 hall"
 PACKETS_HOLD = 1.3
+SOCKET = "native link: our side of its socket, from there to the mailbox, no SDK: CPU a packet"
 AUDIENCE = "native link: {:,} participants vote once within the same second"
 
 _ROUNDS = 3  # of what needs new processes, or as many seconds
@@ -31,6 +33,8 @@ _SETTLE_SECONDS = 5.0
 _IDLE_SECONDS = 10.0
 _JOIN_PAUSE = 0.05
 _RESEND_SECONDS = 2.0
+_TOGETHER = (1, 10, 100)  # packets in a message of the link's: a quiet hall's, a busy one's, a crowd's
+_CONNECT_SECONDS = 0.04  # for a participant's first packet, before the next one's
 
 
 def acks(stage: Stage) -> list[Row]:
@@ -161,17 +165,30 @@ def _joins_a_second(bot: RelayBot, names: list[str]) -> float:
 
 
 def audience(stage: Stage) -> list[Row]:
-    """A thousand participants who have just joined vote once each, within the same second.
+    """A thousand participants join and vote, one after the other; then each votes once within the same second.
 
-    A vote whose answer is late is sent again with the same id, as clients do; the journal and the tally say
-    whether any of them counted twice.
+    The first votes make the participants' connections, which take the server a while. A vote whose answer is
+    late is sent again with the same id, as clients do; the journal and the tally say whether any counted twice.
     """
     people, name = stage.plan.native_audience, "audience"
     ours = stage.relay_bot(name, [name], "native")
     ours.start()
     with stage.voice.busy(f"{people:,} participants join a hall"):
         stage.crowd.join([name], people)
+        ours.open_poll(name, "warm-up", OPTIONS)
+        stage.crowd.burst(
+            ours.identity,
+            "warm-up",
+            halls=[name],
+            votes=1,
+            options=OPTIONS,
+            with_id=True,
+            spread_seconds=people * _CONNECT_SECONDS,
+            resend_seconds=_RESEND_SECONDS,
+            seconds=120,
+        )
     ours.open_poll(name, POLL, OPTIONS)
+    before = ours.votes_kept()
     outcome = stage.crowd.burst(
         ours.identity,
         POLL,
@@ -182,7 +199,7 @@ def audience(stage: Stage) -> list[Row]:
         spread_seconds=stage.plan.spread_seconds,
         resend_seconds=_RESEND_SECONDS,
     )
-    tally, kept = ours.tally(name, POLL), ours.votes_kept()
+    tally, kept = ours.tally(name, POLL), ours.votes_kept() - before
     if tally is None:
         raise BenchError("the bot could not say how the poll stands")
     late = 2 * stage.plan.spread_seconds * 1000
@@ -200,6 +217,23 @@ def audience(stage: Stage) -> list[Row]:
             samples={"p99_ms": [outcome.latency_ms.p99], "sent_ms": [outcome.send_ms]},
         )
     ]
+
+
+def socket(frames: int, rounds: int) -> list[Row]:
+    """What a packet costs between the link's socket and the hall's mailbox, alone and with others.
+
+    In `native_acks` this is part of a vote's cost; here it stands alone, with a stand-in behind the socket.
+    """
+    costs: dict[str, list[float]] = {f"{together}_together_us": [] for together in _TOGETHER}
+    for _ in range(min(rounds, _ROUNDS)):
+        for together in _TOGETHER:
+            result = carry_frames(frames if together > 1 else frames // 10, together)
+            costs[f"{together}_together_us"].append(result.cpu_seconds / result.packets * 1e6)
+    shown = ", ".join(
+        f"{Spread.of(values).median:.1f} µs ({together} together)"
+        for together, values in zip(_TOGETHER, costs.values(), strict=True)
+    )
+    return [Row("native_socket", SOCKET, "–", shown, samples=costs)]
 
 
 SCENARIOS: dict[str, Callable[[Stage], list[Row]]] = {
