@@ -102,6 +102,34 @@ async def test_the_same_sequence_number_twice_is_fenced_and_nothing_of_the_batch
     assert (kept.answers, kept.secrets) == ([], {})
 
 
+async def test_one_with_a_number_that_is_taken_leaves_the_others_alone(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two, three = [await journal.claim(f"hall {number}", "RM", 0, 0) for number in range(3)]
+    assert await submit(journal, two, row(two, 1, b"first")) is None
+    held = Held(journal, monkeypatch)
+    results = [submit(journal, session, row(session, 1, b"again")) for session in (one, two, three)]
+    await held.let_go()
+    assert [type(await result) for result in results] == [type(None), Fenced, type(None)]
+    bodies = [[event[4] for event in await journal.read_events(session.id, 0, 9)] for session in (one, two, three)]
+    assert bodies == [[b"again"], [b"first"], [b"again"]]
+
+
+async def test_two_batches_of_one_session_are_written_in_their_order(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = await journal.claim("hall", "RM", 0, 0)
+    held = Held(journal, monkeypatch)
+    results = [
+        submit(journal, session, secrets=[(session.id, "name", b"old")], forgotten=["name"]),
+        submit(journal, session, secrets=[(session.id, "name", b"new")]),
+    ]
+    await held.let_go()
+    assert await asyncio.gather(*results) == [None, None]
+    assert held.groups == [2]
+    assert (await journal.load(session.id, 9)).secrets == {"name": b"new"}
+
+
 async def test_an_ended_session_takes_nothing_more(journal: Journal) -> None:
     session = await journal.claim("hall", "RM", 0, 0)
     await journal.release(session, 0, ended=True)
