@@ -125,7 +125,7 @@ class Hall:
             self._gate,
             self._roster,
             self._not_kept,
-            self._mailbox.wake,
+            self._committed,
             self._waiting_ids,
         )
         self._calls = PluginCalls(name, services.watchdog)
@@ -446,6 +446,11 @@ class Hall:
         else:
             self.status = "degraded"
             metrics.HALL_RESTARTS.labels("journal").inc()
+
+    def _committed(self) -> None:
+        """Go on after a commit, if something has gathered meanwhile or the session must be opened again."""
+        if self._decider is None or not self._decider.turn.is_empty():
+            self._mailbox.wake()
 
     def _waiting_ids(self) -> set[str]:
         return self._decider.turn.waiting_ids if self._decider is not None else set()
