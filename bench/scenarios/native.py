@@ -10,7 +10,7 @@ from bench.measure import Spread, idle_share, memory_bytes
 from bench.report import Row
 from bench.scenarios.halls import message_cost
 from bench.scenarios.votes import Acked, acked_burst, cpu_row, require
-from bench.stage import OPTIONS, POLL, Stage
+from bench.stage import OPTIONS, POLL, NativeHall, Stage
 
 ACKS_PYTHON = "native link: CPU an acked, durable vote in a burst, against a bare echo on the Python SDK"
 ACKS_GO = "native link: the same against a bare echo on the Go SDK, which keeps nothing"
@@ -23,8 +23,9 @@ MEMORY = "native link: memory for an idle hall (USS), with {} halls"
 MEMORY_MB_HOLD = 1.0
 IDLE = "native link: CPU of an idle hall, with {} halls"
 IDLE_MS_HOLD = 0.5
-PACKETS = "native link: CPU a message with {} halls in the process, all of them voting, against 1 hall"
+PACKETS = "native link: CPU a message with {} halls in the process, one of them voting, against 1 hall"
 PACKETS_HOLD = 1.3
+ALL_VOTING = "native link: the same with all of them voting, so that each message comes, is kept and is told alone"
 SOCKET = "native link: our side of its socket, from there to the mailbox, no SDK: CPU a packet"
 AUDIENCE = "native link: {:,} participants vote once within the same second"
 
@@ -63,7 +64,7 @@ def _wait_row(stage: Stage, ours: list[Acked], python: list[Acked], go: list[Ack
         WAIT.format(plan.native_votes * plan.participants, plan.participants),
         f"≤ {WAIT_MS_HOLD:g} ms, ≤ {WAIT_HOLD:g}×",
         f"{middle.median:.0f} ms ({middle.least:.0f}–{middle.greatest:.0f})",
-        f"{Spread.of(theirs).median:.0f} ms",
+        f"{Spread.of(theirs).median:.0f} ms (Go SDK: {Spread.of([one.wait.p99 for one in go]).median:.0f} ms)",
         ratio,
         middle.median <= WAIT_MS_HOLD and ratio.median <= WAIT_HOLD,
         samples={
@@ -76,17 +77,19 @@ def _wait_row(stage: Stage, ours: list[Acked], python: list[Acked], go: list[Ack
 
 
 def halls(stage: Stage) -> list[Row]:
-    """Many halls with one participant each: how fast they are joined, and what they cost, idle and voting.
+    """Many halls: how fast they are joined, and what they cost, idle and voting.
 
-    New processes each round; the last one's halls vote. The clock of the joins runs from the last moment at
+    One of them has as many participants as the one hall of the other process, the rest have one each. New
+    processes each round; the last one's halls vote. The clock of the joins runs from the last moment at
     which the new process did not answer yet (it asks for the rooms right after) until all halls are live.
     Memory is compared with a process that has one of the halls, so that the base drops out; the idle CPU is
     the whole process's, divided by its halls.
     """
     plan, one = stage.plan, stage.native_hall()
     names = [f"natives-{n}" for n in range(plan.native_halls)]
-    with stage.voice.busy(f"{len(names)} participants join {len(names)} halls"):
-        stage.crowd.join(names, 1)
+    with stage.voice.busy(f"participants join {len(names)} halls"):
+        stage.crowd.join(names[:1], plan.participants)
+        stage.crowd.join(names[1:], 1)
     figures: dict[str, list[float]] = {"joins_a_second": [], "hall_mb": [], "idle_ms": []}
     many = None
     for number in range(min(plan.rounds, _ROUNDS)):
@@ -101,14 +104,20 @@ def halls(stage: Stage) -> list[Row]:
     assert many is not None
     for name in names:
         many.open_poll(name, POLL, OPTIONS)
-    stage.crowd.burst(many.identity, POLL, halls=names, votes=1, options=OPTIONS, with_id=True, resend_seconds=2)
-    total = plan.native_halls * plan.hall_messages
-    costs: dict[str, list[float]] = {"one_us": [], "many_us": []}
-    for _ in range(min(plan.rounds, _ROUNDS)):
-        costs["one_us"].append(message_cost(stage, one.ours, [one.name], total // plan.participants, total))
-        costs["many_us"].append(message_cost(stage, many, names, plan.hall_messages, total))
+    stage.crowd.burst(
+        many.identity,
+        POLL,
+        halls=names,
+        votes=1,
+        options=OPTIONS,
+        with_id=True,
+        spread_seconds=len(names) * _CONNECT_SECONDS,
+        resend_seconds=_RESEND_SECONDS,
+    )
+    costs = _message_costs(stage, one, many, names)
+    medians = {name: Spread.of(values).median for name, values in costs.items()}
     joins, memory, idle = (Spread.of(values) for values in figures.values())
-    packets = Spread.of_ratios(costs["many_us"], costs["one_us"])
+    packets = Spread.of_ratios(costs["among_many_us"], costs["alone_us"])
     return [
         Row(
             "native_joins",
@@ -138,12 +147,32 @@ def halls(stage: Stage) -> list[Row]:
             "native_packets",
             PACKETS.format(len(names)),
             f"≤ {PACKETS_HOLD:g}×",
-            f"{Spread.of(costs['one_us']).median:.0f} → {Spread.of(costs['many_us']).median:.0f} µs",
+            f"{medians['alone_us']:.0f} → {medians['among_many_us']:.0f} µs",
             ratio=packets,
             held=packets.median <= PACKETS_HOLD,
             samples=costs,
         ),
+        Row(
+            "native_packets_all",
+            ALL_VOTING,
+            "–",
+            f"{medians['alone_us']:.0f} → {medians['all_us']:.0f} µs",
+            ratio=Spread.of_ratios(costs["all_us"], costs["alone_us"]),
+        ),
     ]
+
+
+def _message_costs(stage: Stage, one: NativeHall, many: RelayBot, names: list[str]) -> dict[str, list[float]]:
+    """Messages in the one hall of a process, in one among many, and in all of many: microseconds each."""
+    plan = stage.plan
+    each = plan.native_halls * plan.hall_messages // plan.participants
+    total, everywhere = each * plan.participants, plan.hall_messages * (len(names) - 1 + plan.participants)
+    costs: dict[str, list[float]] = {"alone_us": [], "among_many_us": [], "all_us": []}
+    for _ in range(min(plan.rounds, _ROUNDS)):
+        costs["alone_us"].append(message_cost(stage, one.ours, [one.name], each, total))
+        costs["among_many_us"].append(message_cost(stage, many, names[:1], each, total))
+        costs["all_us"].append(message_cost(stage, many, names, plan.hall_messages, everywhere))
+    return costs
 
 
 def _base_memory(stage: Stage, number: int) -> int:
