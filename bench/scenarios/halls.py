@@ -148,8 +148,8 @@ def message_cost(stage: Stage, bot: RelayBot | Bare, where: list[str], votes: in
             with_id=False,
             spread_seconds=stage.plan.spread_seconds,
         )
-        if isinstance(bot, RelayBot):  # a lost packet is sent again after a second, in which the bot is quiet
-            wait_until(lambda: bot.votes_kept() - before == total, _LATE_SECONDS, pause=0.2)
+        # A lost packet is sent again after a second, in which the bot is quiet.
+        wait_until(lambda: _arrived(bot) - before == total, _LATE_SECONDS, pause=0.2)
 
     before = _arrived(bot)
     cost = cost_of(bot.pid, send, idle=idle_share(bot.pid))
