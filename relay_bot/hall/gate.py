@@ -6,7 +6,8 @@ too fast, muted or malformed. What passes is a `Message`.
 
 from __future__ import annotations
 
-from typing import Final
+from collections import Counter
+from typing import Any, Final
 
 import msgspec
 
@@ -15,7 +16,7 @@ from relay_bot.hall.limits import Limiter
 from relay_bot.hall.message import Message, PacketWaiter, RpcWaiter, Waiter, answer_key, refused
 from relay_bot.hall.outbox import AckGroups, Packet
 from relay_bot.hall.roster import HallRoster
-from relay_bot.link import Frame, Presence
+from relay_bot.link import Door, Frame, Presence
 from relay_bot.observe import metrics
 from relay_bot.plugin import Participant, Role, Sender
 from relay_bot.settings import GateSettings
@@ -25,7 +26,11 @@ from relay_bot.wire.envelope import MAX_ENVELOPE_BYTES, MAX_ID_CHARS, decode_env
 from relay_bot.wire.refusal import Refuse
 
 _MAX_LOOKED: Final = 5_000
-_COUNTED: Final = {door: metrics.MESSAGES.labels(door) for door in ("packet", "rpc", "chat")}
+_COUNTED: Final[dict[Door, Any]] = {
+    "packet": metrics.MESSAGES.labels("packet"),
+    "rpc": metrics.MESSAGES.labels("rpc"),
+    "chat": metrics.MESSAGES.labels("chat"),
+}
 
 
 class Read(msgspec.Struct, frozen=True, gc=False):
@@ -52,17 +57,24 @@ class Gate:
         self.strangers: Hold[Read] = Hold(settings.hold_seconds)
         self.heard_dialects: set[str] = set()
         self.refusals: list[Packet] = []
+        self._doors: Counter[Door] = Counter()
 
     # -- reading --------------------------------------------------------------------------------------
 
     def read(self, frame: Frame) -> Read | None:
         """Read a frame; a refused one is answered here and gives `None`."""
-        _COUNTED[frame.door].inc()
+        self._doors[frame.door] += 1
         try:
             return self._read(frame)
         except Refuse as refusal:
             self.refuse(frame, refusal, self.id_of(frame))
             return None
+
+    def count(self) -> None:
+        """Put into the metrics how many were read since the last time: one by one that costs as much as reading."""
+        for door, messages in self._doors.items():
+            _COUNTED[door].inc(messages)
+        self._doors.clear()
 
     def _read(self, frame: Frame) -> Read:
         if frame.door == "chat":

@@ -425,6 +425,7 @@ class Hall:
         if self._gate.refusals:
             self._outbox.put(self._gate.take_refusals())
         if items:
+            self._gate.count()
             metrics.HANDLER_SECONDS.observe(time.perf_counter() - started)
 
     def _restart(self, decider: Decider, cause: str) -> None:
@@ -501,11 +502,12 @@ class Hall:
     # -- items ---------------------------------------------------------------------------------------------------
 
     def _take(self, decider: Decider, item: Any) -> None:
+        if type(item) is Frame:  # nearly all are
+            read = self._gate.read(item)
+            if read is not None:
+                self._take_read(decider, read)
+            return
         match item:
-            case Frame():
-                read = self._gate.read(item)
-                if read is not None:
-                    self._take_read(decider, read)
             case Joined():
                 self._people.take(item, decider)
                 self._release_held(decider, item.presence.identity)

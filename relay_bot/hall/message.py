@@ -170,4 +170,4 @@ def refused(refusal: Refuse) -> Answered:
 
 def answer_key(sender: str, message_id: str, extra: bytes = b"") -> bytes:
     """Hash a sender and their message's id: what duplicates are found by."""
-    return blake2b(sender.encode() + b"\0" + message_id.encode() + b"\0" + extra, digest_size=16).digest()
+    return blake2b(f"{sender}\0{message_id}\0".encode() + extra, digest_size=16).digest()
