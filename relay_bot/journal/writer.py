@@ -119,6 +119,10 @@ class Journal:
             lambda: Kept(store.snapshots(session), store.answers(session, answers), store.secrets(session))
         )
 
+    async def before(self, session: int) -> int | None:
+        """See `SqliteStore.before`."""
+        return await asyncio.to_thread(self._opened().before, session)
+
     async def read_events(self, session: int, after: int, limit: int) -> list[EventRow]:
         """Read up to `limit` events above `after`."""
         store = self._opened()
