@@ -82,11 +82,16 @@ class _Looked(msgspec.Struct, frozen=True):
 
 
 class _Erase(msgspec.Struct, frozen=True):
-    """Someone is to be erased from this session; `done` hears how many events named them."""
+    """Someone is to be erased from this session; `done` hears how many events named them, `None` if it is over."""
 
     identity: str
     pseudonym: str
-    done: asyncio.Future[int]
+    done: asyncio.Future[int | None]
+
+    def over(self) -> None:
+        """Say that the hall is over: what it knew is in the journal by now."""
+        if not self.done.done():
+            self.done.set_result(None)
 
 
 class _Stop(msgspec.Struct, frozen=True):
@@ -191,9 +196,12 @@ class Hall:
         """Ask the plugins whether someone is to get no join token."""
         return None if self._session is None else join_refusal(self._session.plugins, identity, self._calls)
 
-    async def erase(self, identity: str, pseudonym: str) -> int:
-        """Erase someone from this session's journal and memory; gives how many events named them."""
-        done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    async def erase(self, identity: str, pseudonym: str) -> int | None:
+        """Erase someone from this session's journal and memory; gives how many events named them.
+
+        `None`: the hall has ended meanwhile, and its session is to be erased from like any other.
+        """
+        done: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
         self._mailbox.note(_Erase(identity, pseudonym, done))
         return await done
 
@@ -362,10 +370,10 @@ class Hall:
             elif isinstance(item, Frame) and item.reply is not None:
                 RpcWaiter(item.reply, None).answer(refused(_OVER), AckGroups())
             elif isinstance(item, _Erase):
-                item.done.cancel()
+                item.over()
         self._committer.abandon(refused(_OVER))
         for asked in self._to_erase:
-            asked.done.cancel()
+            asked.over()
         if self._decider is not None:
             self._committer.refuse(self._decider.take_turn(), refused(_OVER))
         self._outbox.clear()
