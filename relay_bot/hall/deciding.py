@@ -39,7 +39,7 @@ class Decider:
         self._hall = hall
         self._services = services
         self.session = session
-        self.turn = Turn(session, services)
+        self.turn = Turn(session, services, calls)
         self._calls = calls
         self._handlers: dict[str, tuple[str, Handler]] = {
             kind: (name, handler)
@@ -53,7 +53,7 @@ class Decider:
 
     def take_turn(self) -> Turn:
         """Give what has been decided and begin the next turn."""
-        turn, self.turn = self.turn, Turn(self.session, self._services)
+        turn, self.turn = self.turn, Turn(self.session, self._services, self._calls)
         return turn
 
     # -- messages of participants -------------------------------------------------------------------
