@@ -60,6 +60,13 @@ class LogPlugin(Plugin[Log]):
 """
 
 
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is waited for is the same, and how long is not what these tests are about."""
+    monkeypatch.setattr("relay_bot.journal.sqlite._BUSY_SECONDS", 0.1)
+    monkeypatch.setattr("relay_bot.hall.hall.pause", lambda failures: 0.2)  # pyright: ignore[reportUnknownLambdaType]
+
+
 @pytest.fixture
 async def kit(tmp_path: Path) -> AsyncGenerator[HallKit]:
     folder = tmp_path / "own"
