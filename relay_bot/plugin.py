@@ -452,6 +452,12 @@ class Plugin(Generic[S, C]):
     def changed(self, before: Participant, after: Participant, ctx: Context) -> None:
         """Hear that someone's name, role, permissions, attributes or tracks changed."""
 
+    def inherit(self, earlier: S, ctx: Context) -> None:
+        """Record what outlives a hall session: called once as one begins, before anybody is there.
+
+        `earlier` is the state in which the hall's session before this one was left.
+        """
+
     def ended(self, ctx: Context) -> None:
         """Hear that the hall session is over for good: the last chance to decide something."""
 

@@ -13,7 +13,7 @@ Action = Literal["mute", "unmute", "kick", "ban", "unban"]
 Identity = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 MAX_SECONDS: Final = 366 * 86_400
 Duration = Annotated[float, msgspec.Meta(gt=0, le=MAX_SECONDS)]
-"""Seconds that a mute or a ban lasts; without one it lasts as long as the hall session."""
+"""Seconds that a mute or a ban lasts, beyond the hall session too; without one it lasts as long as that."""
 MAX_REASON: Final = 500
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 

@@ -200,13 +200,16 @@ class ModerationPlugin(Plugin[Sanctions, ModerationSettings]):
                 person is not None or backend,
             )
         )
+        self._set_end(sanction, identity, until, ctx)
+        if person is not None:
+            self._enforce(person, ctx)
+
+    def _set_end(self, sanction: SanctionKind, identity: str, until: int | None, ctx: Context) -> None:
         over = self.mute_over if sanction == "mute" else self.ban_over
         if until is None:
             ctx.clear_timer(over, identity)
         else:
             ctx.set_timer(over, identity, until)
-        if person is not None:
-            self._enforce(person, ctx)
 
     def _lift(self, sanction: SanctionKind, identity: str, ctx: Context) -> None:
         earlier = self.state.in_force(sanction).get(identity)
@@ -248,6 +251,15 @@ class ModerationPlugin(Plugin[Sanctions, ModerationSettings]):
         if found is not None and found.until is not None and found.until <= ctx.now:
             self._lift(sanction, identity, ctx)
             self._tell(decided(action, identity, "", None), ctx)
+
+    def inherit(self, earlier: Sanctions, ctx: Context) -> None:
+        """Take over what has an end that is still to come; the others were for their hall session."""
+        kinds: tuple[SanctionKind, ...] = ("mute", "ban")
+        for sanction in kinds:
+            lasting = [found for found in earlier.in_force(sanction).values() if (found.until or 0) > ctx.now]
+            for found in lasting[: self.settings.max_sanctions]:
+                ctx.record(Sanctioned(sanction, **msgspec.structs.asdict(found)))
+                self._set_end(sanction, found.identity, found.until, ctx)
 
     # -- enforcing ------------------------------------------------------------------------------------
 

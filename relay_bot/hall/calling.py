@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import structlog
 
@@ -70,3 +70,8 @@ def parts(
 def internal() -> Refuse:
     """Make the refusal for a fault of ours. Each its own: one that is raised again keeps the frames of every time."""
     return Refuse("internal", "something went wrong here; it has been logged")
+
+
+def own_methods(kind: type[Plugin[Any, Any]]) -> set[str]:
+    """List what a plugin class and its mixins define themselves."""
+    return {name for base in kind.__mro__ if base not in (Plugin, Generic, object) for name in vars(base)}

@@ -116,7 +116,10 @@ class Committer:
         self._under_way = None
         following, self._next = self._next, None
         if error is None:
-            self._release(turn, snapshots, following[0].waiting_ids if following else set())
+            try:
+                self._release(turn, snapshots, following[0].waiting_ids if following else set())
+            except Exception:  # it is kept, and who did not hear of it asks again; the hall must not stand still for it
+                log.exception("hall.not_said", hall=self._hall)
             if following is not None:
                 self._send(*following)
         else:
@@ -146,7 +149,10 @@ class Committer:
 
     def _answer(self, turn: Turn, groups: AckGroups, instead: Answered | None = None) -> None:
         for _, waiter, answer in turn.answers:
-            waiter.answer(instead or answer, groups)
+            try:
+                waiter.answer(instead or answer, groups)
+            except Exception:  # one who can't be answered keeps nobody else waiting
+                log.exception("hall.not_answered", hall=self._hall)
         now = time.monotonic()
         metrics.ANSWER_SECONDS.observe_all(
             [now - message.stamp for message, _, _ in turn.answers if message is not None]

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final, Generic
+from typing import Any, Final
 
 import msgspec
 import structlog
 
 from relay_bot.hall import core
-from relay_bot.hall.calling import PluginCalls, internal
+from relay_bot.hall.calling import PluginCalls, internal, own_methods
 from relay_bot.hall.commands import run_command, said_command
 from relay_bot.hall.debts import DebtSettled
 from relay_bot.hall.greeting import hall_state
@@ -19,6 +19,7 @@ from relay_bot.hall.message import ACKED, Answered, BackendMessage, Message, Rou
 from relay_bot.hall.services import Services
 from relay_bot.hall.session import Session
 from relay_bot.hall.turn import THE_BACKEND, Halted, Outgoing, Turn, TurnContext, outgoing
+from relay_bot.journal.events import State
 from relay_bot.observe import metrics
 from relay_bot.plugin import HallView, Handler, Participant, Plugin, Role, Sender
 from relay_bot.wire.body import decode_body
@@ -38,7 +39,7 @@ class Decider:
         self._hall = hall
         self._services = services
         self.session = session
-        self.turn = Turn(session, services)
+        self.turn = Turn(session, services, calls)
         self._calls = calls
         self._handlers: dict[str, tuple[str, Handler]] = {
             kind: (name, handler)
@@ -47,12 +48,12 @@ class Decider:
         }
         # Most plugins refuse nobody: only those that have something to say are asked for each message.
         self._guards = [
-            (name, plugin) for name, plugin in session.plugins.items() if "refuses" in _own_methods(type(plugin))
+            (name, plugin) for name, plugin in session.plugins.items() if "refuses" in own_methods(type(plugin))
         ]
 
     def take_turn(self) -> Turn:
         """Give what has been decided and begin the next turn."""
-        turn, self.turn = self.turn, Turn(self.session, self._services)
+        turn, self.turn = self.turn, Turn(self.session, self._services, self._calls)
         return turn
 
     # -- messages of participants -------------------------------------------------------------------
@@ -210,6 +211,14 @@ class Decider:
 
     # -- what the hall itself has to say to plugins -----------------------------------------------------
 
+    def inherit(self, earlier: Mapping[str, State]) -> None:
+        """Let plugins take over what outlives the session before this one."""
+        now = now_ms()
+        for name, state in earlier.items():
+            context = TurnContext(self.turn, name, THE_BACKEND, now)
+            with contextlib.suppress(Refuse):
+                self._call(name, partial(self.session.plugins[name].inherit, state, context))
+
     def tell(self, function: Callable[[Plugin[Any, Any], TurnContext], None]) -> None:
         """Tell every plugin of something; nobody asked, so a refusal is heard by nobody."""
         now = now_ms()
@@ -278,11 +287,6 @@ class Decider:
         except Refuse as refusal:
             turn.undo(mark, refusal)
             raise
-
-
-def _own_methods(kind: type[Plugin[Any, Any]]) -> set[str]:
-    """List what a plugin class and its mixins define themselves."""
-    return {name for base in kind.__mro__ if base not in (Plugin, Generic, object) for name in vars(base)}
 
 
 def _sent(item: BackendMessage, result: Any, now: int) -> dict[str, Any]:

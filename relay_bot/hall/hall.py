@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 import msgspec
 import structlog
 
-from relay_bot.hall.calling import PluginCalls, join_refusal, parts
+from relay_bot.hall.calling import PluginCalls, join_refusal, own_methods, parts
 from relay_bot.hall.committing import BUSY, Committer
 from relay_bot.hall.debts import Debtor, DebtSettled
 from relay_bot.hall.deciding import Decider
@@ -28,7 +28,8 @@ from relay_bot.hall.seat import Seated, SeatKeeper, Unseated
 from relay_bot.hall.services import EffectFailed, Services
 from relay_bot.hall.session import Session
 from relay_bot.hall.turn import Halted, Turn
-from relay_bot.journal.batch import Batch, Fenced, JournalError, Unavailable, settle
+from relay_bot.journal.batch import Batch, Fenced, JournalError, SessionInfo, Unavailable, settle
+from relay_bot.journal.events import State
 from relay_bot.link import Changed, Frame, Interrupted, Joined, Left, Lost, Presence, Reason, Resumed
 from relay_bot.observe import metrics
 from relay_bot.plugin import Sender
@@ -85,11 +86,16 @@ class _Looked(msgspec.Struct, frozen=True):
 
 
 class _Erase(msgspec.Struct, frozen=True):
-    """Someone is to be erased from this session; `done` hears how many events named them."""
+    """Someone is to be erased from this session; `done` hears how many events named them, `None` if it is over."""
 
     identity: str
     pseudonym: str
-    done: asyncio.Future[int]
+    done: asyncio.Future[int | None]
+
+    def over(self) -> None:
+        """Say that the hall is over: what it knew is in the journal by now."""
+        if not self.done.done():
+            self.done.set_result(None)
 
 
 class _Stop(msgspec.Struct, frozen=True):
@@ -141,6 +147,9 @@ class Hall:
         self._moved = asyncio.Event()
         """The room has another sid than the journal knows."""
         self._to_erase: list[_Erase] = []
+        self._inherits = True
+        self._earlier: dict[str, State] | None = None
+        """What plugins are to inherit from as soon as they can be told."""
 
     # -- the plugins' HallView --------------------------------------------------------------------------
 
@@ -193,9 +202,12 @@ class Hall:
         """Ask the plugins whether someone is to get no join token."""
         return None if self._session is None else join_refusal(self._session.plugins, identity, self._calls)
 
-    async def erase(self, identity: str, pseudonym: str) -> int:
-        """Erase someone from this session's journal and memory; gives how many events named them."""
-        done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    async def erase(self, identity: str, pseudonym: str) -> int | None:
+        """Erase someone from this session's journal and memory; gives how many events named them.
+
+        `None`: the hall has ended meanwhile, and its session is to be erased from like any other.
+        """
+        done: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
         self._mailbox.note(_Erase(identity, pseudonym, done))
         return await done
 
@@ -242,7 +254,7 @@ class Hall:
             while self._ending is None:
                 try:
                     erased = await self._erase_named()
-                    self._decider = await self._open()
+                    decider = self._decider = await self._open()
                     self._tell_erased(erased)
                 except Unavailable as error:
                     failures += 1
@@ -252,8 +264,8 @@ class Hall:
                 if not seated:  # only now: the claim in the journal fences another bot before it is thrown out
                     helpers.append(asyncio.create_task(self._keeper.run(), name=f"seat {self.name}"))
                     seated = True
-                self._catch_up(self._decider)
-                await self._serve(self._decider)
+                self._catch_up(decider)
+                await self._serve(decider)
                 if len(self._failures) == _FAILURES and time.monotonic() - self._failures[0] < _FAILURE_SECONDS:
                     await self._wait_degraded("handlers fail again and again", _FAILURES)
             await self._outbox.flush(2.0)
@@ -276,15 +288,37 @@ class Hall:
         info = await journal.claim(self.name, self.room_sid, now_ms(), int(settings.resume_seconds * 1000))
         session = Session(info, self._services.plugins, self)
         await session.replay(journal)
+        if session.seq == 0 and self._inherits:
+            self._earlier = await self._recall(info)
         self._session = session
         self._debtor.begin(session.core.debts())
         self.status = "live" if self._keeper.seat is not None else "starting"
         log.info("hall.opened", hall=self.name, session=info.id, epoch=info.epoch, seq=session.seq)
         return Decider(self, self._services, session, self._calls)
 
+    async def _recall(self, info: SessionInfo) -> dict[str, State]:
+        """Give the states of the session before, of the plugins that inherit from it."""
+        journal, loaded = self._services.journal, self._services.plugins
+        heirs = {name: each for name, each in loaded.items() if "inherit" in own_methods(each.spec.plugin_type)}
+        before = await journal.before(info.id) if heirs else None
+        if before is None:
+            return {}
+        try:
+            return await Session(SessionInfo(before, 0), heirs, self).recall(journal)
+        except Unavailable:
+            raise
+        except Exception:  # what an older version wrote, say: a hall begins without it
+            log.exception("hall.nothing_inherited", hall=self.name, session=before)
+            return {}
+
     def _catch_up(self, decider: Decider) -> None:
         """Tell the plugins that they begin, and who came, changed and left while no session could hear it."""
+        earlier, self._earlier = self._earlier, None
         try:
+            if earlier is not None:
+                self._inherits = False  # until it has: one that fails at it must not do so for ever
+                decider.inherit(earlier)
+                self._inherits = True
             decider.tell(lambda plugin, context: plugin.opened(context))
             self._people.catch_up(decider)
         except Halted:
@@ -346,10 +380,10 @@ class Hall:
             elif isinstance(item, Frame) and item.reply is not None:
                 RpcWaiter(item.reply, None).answer(refused(_OVER), AckGroups())
             elif isinstance(item, _Erase):
-                item.done.cancel()
+                item.over()
         self._committer.abandon(refused(_OVER))
         for asked in self._to_erase:
-            asked.done.cancel()
+            asked.over()
         if self._decider is not None:
             self._committer.refuse(self._decider.take_turn(), refused(_OVER))
         self._outbox.clear()

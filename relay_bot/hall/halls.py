@@ -24,6 +24,8 @@ _STOOD_BACK_SECONDS: Final = 15.0
 """How long to leave a hall alone after another bot took it; then it is taken only if that one is gone."""
 _ENDED_SECONDS: Final = 60.0
 """How long a room's listing may be stale: joining a room that has closed would make it anew."""
+_ERASE_SECONDS: Final = 20.0
+"""How long a hall may take to be erased from: it opens its session anew, and needs the database for it."""
 _FORGET_SECONDS: Final = 3600.0
 _DAY_MS: Final = 86_400_000
 _FRESH_SECONDS: Final = 30.0
@@ -188,13 +190,30 @@ class Halls:
         Raises `Unavailable` where the journal can't be written.
         """
         pseudonym = f"erased-{secrets.token_hex(8)}"
-        services = self._services
-        halls = [hall for hall in self.all() if hall.session is not None]
-        live = [hall.session.info.id for hall in halls if hall.session is not None]
-        events = sum(await asyncio.gather(*(hall.erase(identity, pseudonym) for hall in halls)))
+        services, asked = self._services, self.all()
+        events, live = await self._erase_in(asked, identity, pseudonym)
         events += await services.journal.erase(identity, pseudonym, services.personal(), besides=live)
         await services.shelf.load()
-        return events
+        # Those found meanwhile may have read their journal before it was erased from.
+        found, _ = await self._erase_in([hall for hall in self.all() if hall not in asked], identity, pseudonym)
+        return events + found
+
+    async def _erase_in(self, halls: list[Hall], identity: str, pseudonym: str) -> tuple[int, list[int]]:
+        """Erase someone from the sessions of halls, from those also that are about to open one.
+
+        Gives how many events named them, and the sessions that this was done in.
+        """
+        try:
+            async with asyncio.timeout(_ERASE_SECONDS):
+                counts = await asyncio.gather(*(hall.erase(identity, pseudonym) for hall in halls))
+        except TimeoutError:
+            raise Unavailable("a hall can't be erased from now; send again") from None
+        done = [
+            (count, hall.session.info.id)
+            for hall, count in zip(halls, counts, strict=True)
+            if count is not None and hall.session is not None
+        ]
+        return sum(count for count, _ in done), [session for _, session in done]
 
     async def _forget_old(self) -> None:
         """Delete what is older than it is to be kept: once an hour.

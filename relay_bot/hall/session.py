@@ -12,7 +12,7 @@ import structlog
 
 from relay_bot.hall import core
 from relay_bot.hall.message import Answered, decode_answer
-from relay_bot.journal.batch import EventRow, Lots, SessionInfo, SnapshotRow
+from relay_bot.journal.batch import EventRow, Kept, Lots, SessionInfo, SnapshotRow
 from relay_bot.journal.events import Event, EventTable, State
 from relay_bot.journal.writer import Journal
 from relay_bot.plugin import HallView, Plugin, PluginSpec
@@ -118,6 +118,17 @@ class Session:
         for key, answer in kept.answers:
             self.answers.put(key, decode_answer(answer))
         self.secrets = kept.secrets
+        strangers = await self._replay(journal, kept)
+        if strangers:
+            log.warning("session.events_left_out", session=self.info.id, kinds=sorted(strangers)[:20])
+
+    async def recall(self, journal: Journal) -> dict[str, State]:
+        """Give the states of a session that is over, of the plugins that this one was made with."""
+        await self._replay(journal, await journal.load(self.info.id, 0))
+        return {name: plugin.state for name, plugin in self.plugins.items()}
+
+    async def _replay(self, journal: Journal, kept: Kept) -> set[str]:
+        """Apply snapshots and events; gives the kinds of events that nobody here knows."""
         reached = self._restore(kept.snapshots)
         after = min(reached.values())
         strangers: set[str] = set()
@@ -127,8 +138,7 @@ class Session:
             after = rows[-1][1]
             await asyncio.sleep(0)  # other halls go on meanwhile
         self.seq = max(after, self.seq)
-        if strangers:
-            log.warning("session.events_left_out", session=self.info.id, kinds=sorted(strangers)[:20])
+        return strangers
 
     def _restore(self, snapshots: list[SnapshotRow]) -> dict[str, int]:
         """Restore the states that have a usable snapshot; gives the seq that each state has reached."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import msgspec
 import structlog
 
 from relay_bot.hall import core
+from relay_bot.hall.calling import PluginCalls
 from relay_bot.hall.message import Answered, Message, Waiter, encode_answer
 from relay_bot.hall.services import Services
 from relay_bot.hall.session import Session
@@ -56,6 +58,7 @@ class Outgoing(msgspec.Struct, frozen=True, gc=False):
 class Latest(msgspec.Struct, frozen=True):
     """A snapshot to be made once at the end of the turn."""
 
+    plugin: str
     kind: str
     payload: Callable[[], Payload | None]
     to: To
@@ -64,9 +67,10 @@ class Latest(msgspec.Struct, frozen=True):
 class Turn:
     """What was decided since the last batch was handed to the journal."""
 
-    def __init__(self, session: Session, services: Services) -> None:
+    def __init__(self, session: Session, services: Services, calls: PluginCalls) -> None:
         self.session = session
         self.services = services
+        self.calls = calls
         self.events: list[EventRow] = []
         self.answer_rows: list[AnswerRow] = []
         self.secrets: list[SecretRow] = []
@@ -124,12 +128,17 @@ class Turn:
                 made.append((key, None))
                 continue
             try:
-                payload = latest.payload()
-                if payload is not None:
-                    made.append((key, outgoing(latest.kind, payload, latest.to, None, self.now)))
-            except Exception:  # one that is too large as well: the turn's decisions stand without it
-                log.exception("turn.snapshot_failed", kind=latest.kind)
+                sent = self.calls(latest.plugin, partial(self._snapshot, latest))
+            except Refuse as refusal:  # one that is too large as well: the turn's decisions stand without it
+                log.error("turn.snapshot_failed", kind=latest.kind, reason=refusal.message)
+            else:
+                if sent is not None:
+                    made.append((key, sent))
         return made
+
+    def _snapshot(self, latest: Latest) -> Outgoing | None:
+        payload = latest.payload()
+        return None if payload is None else outgoing(latest.kind, payload, latest.to, None, self.now)
 
 
 class Halted(Exception):
@@ -198,7 +207,9 @@ class TurnContext:
         to: Receivers = None,
     ) -> None:
         resolved = _to(to)
-        self._turn.latest[_latest_key(kind, key, resolved)] = Latest(kind, payload, resolved)
+        if callable(to):
+            resolved = partial(self._turn.calls, self._plugin, lambda: tuple(to()))
+        self._turn.latest[_latest_key(kind, key, resolved)] = Latest(self._plugin, kind, payload, resolved)
 
     def drop_latest(self, kind: str, *, key: str = "", to: Receivers = None) -> None:
         self._turn.latest[_latest_key(kind, key, _to(to))] = None

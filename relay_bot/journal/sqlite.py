@@ -329,6 +329,15 @@ class SqliteStore:
         )
         return rows[::-1]
 
+    def before(self, session: int) -> int | None:
+        """Find the session that the same hall had before this one."""
+        rows = self._read(
+            "SELECT id FROM sessions WHERE hall = (SELECT hall FROM sessions WHERE id = ?) AND id < ?"
+            " ORDER BY id DESC LIMIT 1",
+            (session, session),
+        )
+        return rows[0][0] if rows else None
+
     def secrets(self, session: int) -> dict[str, bytes]:
         """Read the session's secrets by name."""
         return dict(self._read("SELECT name, value FROM secrets WHERE session = ?", (session,)))

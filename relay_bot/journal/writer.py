@@ -119,6 +119,10 @@ class Journal:
             lambda: Kept(store.snapshots(session), store.answers(session, answers), store.secrets(session))
         )
 
+    async def before(self, session: int) -> int | None:
+        """See `SqliteStore.before`."""
+        return await asyncio.to_thread(self._opened().before, session)
+
     async def read_events(self, session: int, after: int, limit: int) -> list[EventRow]:
         """Read up to `limit` events above `after`."""
         store = self._opened()
@@ -170,7 +174,7 @@ class Journal:
 
     def _commit(self, store: SqliteStore, group: list[Batch]) -> None:
         started = time.perf_counter()
-        results = store.commit(group)
+        results = _results(store, group)
         metrics.COMMIT_SECONDS.observe(time.perf_counter() - started)
         metrics.COMMIT_ROWS.observe(sum(map(len, group)))
         self._in_loop(lambda: _finish(group, results))
@@ -192,11 +196,25 @@ class Journal:
             log.warning("journal.nobody_listens")
 
 
+def _results(store: SqliteStore, group: list[Batch]) -> list[JournalError | None]:
+    """Commit a group; what SQLite can't even be given, such as half a character, costs its own hall alone."""
+    try:
+        return store.commit(group)
+    except Exception as error:
+        if len(group) > 1:
+            return [result for batch in group for result in _results(store, [batch])]
+        log.exception("journal.not_written", session=group[0].session)
+        return [Unavailable(f"the journal can't be written: {type(error).__name__}")]
+
+
 def _finish(group: list[Batch], results: list[JournalError | None]) -> None:
     for batch, error in zip(group, results, strict=True):
         if error is not None:
             metrics.COMMIT_FAILURES.inc()
-        batch.done(error)
+        try:
+            batch.done(error)
+        except Exception:  # the other halls of the group wait for theirs
+            log.exception("journal.not_heard", session=batch.session)
 
 
 def _open_store(url: str) -> SqliteStore:

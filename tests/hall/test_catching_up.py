@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from relay_bot.journal.batch import SessionInfo, Unavailable
+from relay_bot.journal.batch import Batch, SessionInfo, Unavailable
 from relay_bot.link import Lost, Reason
 from relay_bot.testing import Guest, HallKit, Refused
 
@@ -58,6 +58,17 @@ class LogPlugin(Plugin[Log]):
     def effect_settled(self, effect: object, error: str | None, ctx: Context) -> None:
         ctx.record(Seen(f"settled {error}"))
 """
+
+
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is waited for is the same, and how long is not what these tests are about."""
+    monkeypatch.setattr("relay_bot.journal.sqlite._BUSY_SECONDS", 0.1)
+
+    def pause(_: int) -> float:
+        return 0.2
+
+    monkeypatch.setattr("relay_bot.hall.hall.pause", pause)
 
 
 @pytest.fixture
@@ -215,3 +226,119 @@ async def test_who_looks_the_same_after_the_seat_was_lost_has_not_left(kit: Hall
     await seat_lost(kit)
     await kit.settle()
     assert seen(kit) == ["+alice", "+bob", "~bob"]
+
+
+# -- the next session ---------------------------------------------------------------------------------
+
+
+HEIR = """
+from relay_bot.plugin import Body, Context, Event, Plugin, State, handle
+
+class Keep(Body, type="keep"):
+    what: str
+
+class Kept(Event, frozen=True):
+    what: str
+
+class Keepsakes(State):
+    kept: list[str] = []
+
+    def on_kept(self, event: Kept) -> None:
+        self.kept.append(event.what)
+
+class HeirPlugin(Plugin[Keepsakes]):
+    @handle
+    def keep(self, body: Keep, ctx: Context) -> None:
+        ctx.record(Kept(body.what))
+
+    def inherit(self, earlier: Keepsakes, ctx: Context) -> None:
+        for what in earlier.kept:
+            ctx.record(Kept(what))
+        if "trouble" in earlier.kept:
+            raise RuntimeError("after recording")
+"""
+
+
+@pytest.fixture
+async def heirs(tmp_path: Path) -> AsyncGenerator[HallKit]:
+    folder = tmp_path / "own"
+    folder.mkdir()
+    (folder / "heir.py").write_text(HEIR)
+    (folder / "log.py").write_text(PLUGIN)
+    async with HallKit.open(tmp_path, {"path": [str(folder)], "heir": {}, "log": {}}) as made:
+        yield made
+
+
+def kept(kit: HallKit) -> list[str]:
+    assert kit.hall.session is not None
+    return kit.hall.session.plugins["heir"].state.kept
+
+
+async def next_session(kit: HallKit) -> None:
+    assert kit._task is not None
+    kit.close_room()
+    await kit._task
+    kit.room.presences.clear()
+    kit.room.sinks.clear()
+    await kit.start()
+    await kit.settle()
+
+
+@pytest.mark.parametrize("snapshots", [True, False])
+async def test_a_plugin_inherits_from_the_session_before(heirs: HallKit, tmp_path: Path, snapshots: bool) -> None:
+    alice = await heirs.join("alice")
+    await alice.ask("keep", {"what": "a ring"})
+    for _ in range(2):
+        if not snapshots:  # as when the bot did not live to see the end of the session
+            other = sqlite3.connect(tmp_path / "relay.db")
+            other.execute("DELETE FROM snapshots")
+            other.commit()
+            other.close()
+        await next_session(heirs)
+        assert kept(heirs) == ["a ring"]
+        assert seen(heirs) == [], "the log inherits nothing"
+        assert heirs.fingerprints() == await heirs.replayed()
+
+
+async def test_it_inherits_though_the_first_commit_fails(heirs: HallKit, monkeypatch: pytest.MonkeyPatch) -> None:
+    alice = await heirs.join("alice")
+    await alice.ask("keep", {"what": "a ring"})
+    submit, failed = heirs.journal.submit, list[Batch]()
+
+    def fails_once(batch: Batch) -> None:
+        if batch.events and not failed:
+            failed.append(batch)
+            batch.done(Unavailable("the test wants it so"))
+        else:
+            submit(batch)
+
+    monkeypatch.setattr(heirs.journal, "submit", fails_once)
+    await next_session(heirs)
+    await heirs.until(lambda: bool(failed) and kept(heirs) == ["a ring"])
+    await heirs.settle()
+    assert heirs.fingerprints() == await heirs.replayed()
+
+
+async def test_one_that_fails_at_it_inherits_nothing_and_its_hall_goes_on(heirs: HallKit) -> None:
+    alice = await heirs.join("alice")
+    await alice.ask("keep", {"what": "trouble"})
+    await next_session(heirs)
+    alice = await heirs.join("alice")
+    await alice.until_taken("keep", {"what": "peace"})
+    assert kept(heirs) == ["peace"]
+
+
+async def test_what_can_not_be_read_is_not_inherited(heirs: HallKit, tmp_path: Path) -> None:
+    alice = await heirs.join("alice")
+    await alice.ask("keep", {"what": "a ring"})
+    assert heirs._task is not None
+    heirs.close_room()
+    await heirs._task
+    other = sqlite3.connect(tmp_path / "relay.db")
+    other.execute("DELETE FROM snapshots")
+    other.execute("UPDATE events SET body = '{}' WHERE kind = 'heir.kept'")
+    other.commit()
+    other.close()
+    heirs.room.sinks.clear()
+    await heirs.start()
+    assert kept(heirs) == []

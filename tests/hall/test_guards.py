@@ -25,6 +25,9 @@ BANNED = Refuse("blocked", "you are banned")
 class Thing(Body, type="thing"):
     pass
 
+class Tell(Body, type="tell"):
+    pass
+
 class PostThing(Request, frozen=True):
     pass
 
@@ -43,6 +46,16 @@ class GuardPlugin(Plugin[Nothing]):
     def _part(self) -> dict[str, object]:
         self._fail()
         return {"guard": object() if self.how == "give what is no JSON" else 1}
+
+    @handle
+    def tell(self, body: Tell, ctx: Context) -> None:
+        ctx.publish_latest("told", self._part)
+        ctx.publish_latest("told_some", dict, to=self._all)
+        ctx.publish("told_at_once", {})
+
+    def _all(self) -> list[str]:
+        self._fail()
+        return ["alice"]
 
     @handle
     def thing(self, body: Thing, ctx: Context) -> object:
@@ -198,6 +211,19 @@ async def test_a_command_that_two_have_is_refused(kit: HallKit, how: str) -> Non
     with pytest.raises(Refused, match="internal"):
         await alice.say("/go")
     assert await alice.say("/go@other") == {"notice": "gone"}
+
+
+async def test_a_snapshot_is_left_out(kit: HallKit, how: str) -> None:
+    alice = await kit.join("alice")
+    await alice.ask("tell", {})
+    await alice.wait("told")
+    await alice.wait("told_some")
+    fails(kit, how)
+    await alice.ask("tell", {})
+    await alice.wait("told_at_once", lambda payload: len(alice.all("told_at_once")) == 2)
+    fails(kit, "not at all")
+    await alice.ask("tell", {})
+    await kit.until(lambda: len(alice.all("told")) == 2)
 
 
 @pytest.mark.parametrize(("kind", "code"), [("trap", "internal"), ("banned", "blocked")])

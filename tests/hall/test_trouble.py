@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from relay_bot.hall.watchdog import HandlerHung, Watchdog
+from relay_bot.link import Frame
 from relay_bot.testing import Guest, HallKit, Refused
 from relay_bot.wire.envelope import MAX_ENVELOPE_BYTES
-from tests.support.halls import acks, envelope, errors, open_hall, open_journal, send_raw
+from tests.support.halls import acks, envelope, errors, open_hall, open_journal, send_raw, votes
 
 
 @pytest.fixture
@@ -114,6 +115,43 @@ async def test_a_handler_that_fails_again_and_again_does_not_stop_its_hall(halls
             await ann.ask("fail", {"how": "raise", "record_first": True}, f"m{number}")
         await ann.until_taken("vote", {"option": str(number)})
     assert (await one.call("tally", "all_votes"))["recorded"] == 3
+
+
+class Gone:
+    """An RPC that can't be answered any more."""
+
+    def ok(self, payload: bytes) -> None:
+        raise OSError("nobody is there")
+
+    def fail(self, message: str, payload: bytes) -> None:
+        raise OSError("nobody is there")
+
+
+async def test_one_that_can_not_be_answered_keeps_nobody_waiting(halls: tuple[HallKit, HallKit]) -> None:
+    one, _ = halls
+    ann, _ = await one.join("ann"), await one.join("bob")
+    data = envelope("vote", {}, id="gone")
+    one.room.tell(Frame(data, "bob", time.monotonic(), "rpc", "", True, "", Gone()))
+    await ann.ask("vote", {})
+    await one.until(lambda: one.hall.summary()["seq"] == 2)
+    assert set(await votes(one)) == {"ann", "bob"}
+
+
+async def test_what_can_not_be_said_does_not_stop_the_hall(
+    halls: tuple[HallKit, HallKit], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, _ = halls
+    ann = await one.join("ann")
+
+    def fails(sent: object) -> list[object]:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(one.hall._committer, "_packets", fails)
+    await ann.ask("vote", {})
+    async with asyncio.timeout(5):
+        await one.stop()
+    await one.start()
+    assert await votes(one) == {"ann": "yes"}
 
 
 # -- hanging ------------------------------------------------------------------------------------------

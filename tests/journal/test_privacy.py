@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from relay_bot.journal.batch import Batch, JournalError, Lots, settle
+from relay_bot.hall.halls import Halls
+from relay_bot.journal.batch import Batch, JournalError, Kept, Lots, SessionInfo, Unavailable, settle
 from relay_bot.journal.writer import Journal
 from relay_bot.testing import HallKit
 
@@ -114,3 +117,96 @@ def test_a_minute_of_a_flood_stays_below_the_next_one() -> None:
     lots, minute = Lots(), 29_000_000 * 60_000
     flood = [lots.next(minute) for _ in range(1_001_000)]
     assert lots.next(minute + 60_000) > flood[-1] >= flood[-2_000]
+
+
+# -- halls that begin or end meanwhile ----------------------------------------------------------------
+
+
+@asynccontextmanager
+async def said_by_alice(folder: Path, plugins: dict[str, Any]) -> AsyncGenerator[tuple[HallKit, Halls]]:
+    """A hall in whose session alice has spoken, which is not served, and the halls that could serve it."""
+    async with HallKit.open(folder, plugins) as kit:
+        alice = await kit.join("alice-4711")
+        await alice.ask("say", {"text": "my secret wish"})
+        await kit.stop()
+        kit.room.presences.clear()
+        kit.room.sinks.clear()
+        halls = Halls(kit._services)
+        yield kit, halls
+        await halls.stop()
+
+
+async def test_a_hall_that_is_about_to_open_is_erased_from_too(
+    tmp_path: Path, plugins: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has read its journal before, and would write what it knows into its next snapshot."""
+    async with said_by_alice(tmp_path, plugins) as (kit, halls):
+        load, has_read, goes_on = kit.journal.load, asyncio.Event(), asyncio.Event()
+
+        async def slow(session: int, answers: int) -> Kept:
+            kept = await load(session, answers)
+            has_read.set()
+            await goes_on.wait()
+            return kept
+
+        monkeypatch.setattr(kit.journal, "load", slow)
+        halls.found(kit._name, "RM_kit")
+        await has_read.wait()
+        erasing = asyncio.create_task(halls.erase("alice-4711"))
+        await asyncio.sleep(0.05)
+        goes_on.set()
+        assert await erasing == 1
+    left = everything(tmp_path)
+    assert b"alice-4711" not in left
+    assert b"my secret wish" not in left
+
+
+async def test_a_hall_found_while_the_journal_is_erased_from_is_too(
+    tmp_path: Path, plugins: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with said_by_alice(tmp_path, plugins) as (kit, halls):
+        erase = kit.journal.erase
+
+        async def late(*arguments: Any, **options: Any) -> int:
+            halls.found(kit._name, "RM_kit")
+            await kit.until(lambda: (hall := halls.get(kit._name)) is not None and hall.session is not None)
+            return await erase(*arguments, **options)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(kit.journal, "erase", late)
+            erasing = asyncio.create_task(halls.erase("alice-4711"))
+            await kit.until(lambda: (hall := halls.get(kit._name)) is not None and hall.session is not None)
+            patched.undo()
+            await erasing
+    left = everything(tmp_path)
+    assert b"alice-4711" not in left
+    assert b"my secret wish" not in left
+
+
+async def test_a_hall_that_ends_meanwhile_is_erased_from_in_the_journal(
+    tmp_path: Path, plugins: dict[str, Any]
+) -> None:
+    async with said_by_alice(tmp_path, plugins) as (kit, halls):
+        halls.found(kit._name, "RM_kit")
+        await kit.until(lambda: (hall := halls.get(kit._name)) is not None and hall.active)
+        kit.close_room()
+        async with asyncio.timeout(10):
+            assert await halls.erase("alice-4711") == 1
+    left = everything(tmp_path)
+    assert b"alice-4711" not in left
+    assert b"my secret wish" not in left
+
+
+async def test_an_erasure_that_a_hall_can_not_do_now_is_refused(
+    tmp_path: Path, plugins: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with said_by_alice(tmp_path, plugins) as (kit, halls):
+
+        async def claim(*arguments: Any) -> SessionInfo:
+            raise Unavailable("the test wants it so")
+
+        monkeypatch.setattr("relay_bot.hall.halls._ERASE_SECONDS", 0.05)
+        monkeypatch.setattr(kit.journal, "claim", claim)
+        halls.found(kit._name, "RM_kit")
+        with pytest.raises(Unavailable, match="send again"):
+            await halls.erase("alice-4711")

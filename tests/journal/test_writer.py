@@ -156,6 +156,37 @@ async def test_a_transaction_that_fails_keeps_nothing_of_any(journal: Journal, m
     assert await submit(journal, one, row(one, 1)) is None
 
 
+async def test_what_sqlite_can_not_be_given_costs_its_hall_alone(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two, three = [await journal.claim(f"hall {number}", "RM", 0, 0) for number in range(3)]
+    held = Held(journal, monkeypatch)
+    results = [submit(journal, one, row(one, 1))]
+    results.append(submit(journal, two, row(two, 1), secrets=[(two.id, "half a \ud800", b"value")]))
+    results.append(submit(journal, three, row(three, 1)))
+    await held.let_go()
+    async with asyncio.timeout(5):
+        assert [type(await result) for result in results] == [type(None), Unavailable, type(None)]
+    assert [len(await journal.read_events(session.id, 0, 9)) for session in (one, two, three)] == [1, 0, 1]
+    assert await submit(journal, two, row(two, 1)) is None
+
+
+async def test_a_hall_that_fails_as_it_hears_keeps_no_other_waiting(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = [await journal.claim(f"hall {number}", "RM", 0, 0) for number in range(2)]
+    held = Held(journal, monkeypatch)
+
+    def fails(error: JournalError | None) -> None:
+        raise ZeroDivisionError
+
+    journal.submit(Batch(one, fails))
+    result = submit(journal, two, row(two, 1))
+    await held.let_go()
+    async with asyncio.timeout(5):
+        assert await result is None
+
+
 async def test_a_call_waits_behind_the_batches_before_it(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     session = await journal.claim("hall", "RM", 0, 0)
     order: list[str] = []

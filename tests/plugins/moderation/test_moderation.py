@@ -521,3 +521,69 @@ async def test_moderators_hear_what_could_not_be_done(tmp_path: Path, monkeypatc
         told = await moderator.wait("notice", lambda said: "permission_denied" in said["text"])
         assert told
         assert not ann.all("notice")
+
+
+# -- the next hall session --------------------------------------------------------------------------------
+
+
+async def next_session(kit: HallKit) -> None:
+    """End the room, and have one of the same name begin."""
+    assert kit._task is not None
+    kit.close_room()
+    await kit._task
+    kit.room.presences.clear()
+    kit.room.sinks.clear()
+    await kit.start()
+
+
+async def test_what_has_an_end_outlives_the_hall_session(tmp_path: Path) -> None:
+    async with hall(tmp_path) as kit:
+        moderator = await kit.join("mo", role="moderator")
+        for name in ("ann", "bob", "carol", "dave"):
+            await kit.join(name, name=name.title())
+        await moderator.say("/ban ann 2h shouting")
+        await moderator.say("/mute bob 2h")
+        await moderator.say("/ban carol")
+        await moderator.say("/mute dave")
+        before = (await kit.call("moderation", "list_sanctions"))["sanctions"]
+        for session in range(2):
+            await next_session(kit)
+            assert (await kit.call("moderation", "list_sanctions"))["sanctions"] == [
+                each for each in before if each["participant_id"] in ("ann", "bob")
+            ], session
+        refused = kit.hall.refuses_join("ann")
+        assert refused is not None
+        assert refused.code == "blocked"
+        ann, bob, carol = await kit.join("ann"), await kit.join("bob"), await kit.join("carol")
+        await done(kit)
+        assert not here(kit, "ann")
+        assert not may_send(bob)
+        assert here(kit, carol.identity)
+        assert ann.identity == "ann"
+        moderator = await kit.join("mo", role="moderator")
+        await moderator.say("/unban ann")
+        await next_session(kit)
+        assert await sanctions(kit) == [("mute", "bob")]
+
+
+async def test_and_ends_in_time_in_the_next_one(tmp_path: Path) -> None:
+    async with hall(tmp_path) as kit:
+        await kit.join("ann")
+        await kit.call("moderation", "decide", action="ban", participant_id="ann", duration_seconds=0.6)
+        await next_session(kit)
+        await kit.restart()
+        await kit.until(lambda: kit.hall.summary()["moderation"]["banned"] == 0)
+        await next_session(kit)
+        assert await sanctions(kit) == []
+
+
+async def test_what_is_taken_over_is_kept_once(tmp_path: Path) -> None:
+    """A crash right at the beginning takes it over again; one later does not bring back what was lifted since."""
+    async with hall(tmp_path) as kit:
+        await kit.call("moderation", "decide", action="ban", participant_id="ann", duration_seconds=600)
+        await next_session(kit)
+        await kit.restart()
+        assert await sanctions(kit) == [("ban", "ann")]
+        await kit.call("moderation", "decide", action="unban", participant_id="ann")
+        await kit.restart()
+        assert await sanctions(kit) == []
