@@ -21,11 +21,13 @@ from relay_bot.control.operation import Call, Operation, Run
 from relay_bot.hall.hall import Hall
 from relay_bot.hall.message import Answered, BackendMessage, FutureWaiter, RouteCall, answer_key
 from relay_bot.hall.session import Loaded
+from relay_bot.journal.batch import Unavailable
 from relay_bot.livekit.tokens import join_token
 from relay_bot.plugin import Request, Role, Route
 from relay_bot.settings import Settings
 from relay_bot.wire.clock import now_ms
 from relay_bot.wire.envelope import MAX_ENVELOPE_BYTES, MAX_TYPE_CHARS, encode_envelope
+from relay_bot.wire.refusal import Refuse
 
 HallId = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 Identity = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
@@ -255,12 +257,24 @@ class HallApi:
 
     def _route(self, plugin: str, route: Route) -> Run:
         async def run(call: Call) -> Any:
-            hall = hall_of(self._halls, call.request.hall_id)
             request = _without_hall(call.request, route.request_type)
+            name: str = call.request.hall_id
+            if route.http_method == "GET" and self._halls.get(name) is None:
+                return await self._ask_past(name, plugin, route, request)
+            hall = hall_of(self._halls, name)
             item = RouteCall(plugin, route, request, FutureWaiter(), _key(call), call.digest, time.monotonic())
             return await _decided(hall, item)
 
         return run
+
+    async def _ask_past(self, name: str, plugin: str, route: Route, request: Request) -> Any:
+        try:
+            async with asyncio.timeout(_DECIDE_SECONDS):
+                return await self._halls.ask_past(name, plugin, route, request)
+        except Refuse as refusal:
+            raise from_refuse(refusal) from None
+        except (TimeoutError, Unavailable) as error:
+            raise ApiError(503, "busy", f"the hall's journal could not be read: {error}", retry_after_ms=1000) from None
 
 
 def public_url(settings: Settings) -> str:

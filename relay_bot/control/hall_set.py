@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from relay_bot.control.errors import ApiError
 from relay_bot.hall.hall import Hall
+from relay_bot.plugin import Request, Route
 
 
 class HallSet(Protocol):
@@ -18,6 +19,10 @@ class HallSet(Protocol):
 
     def all(self) -> Sequence[Hall]:
         """List the halls by name."""
+        ...
+
+    async def ask_past(self, name: str, plugin: str, route: Route, request: Request) -> Any:
+        """Ask a hall that is over; raises `Refuse` and `Unavailable`."""
         ...
 
     def found(self, name: str, sid: str) -> None:

@@ -7,15 +7,17 @@ import math
 import secrets
 import time
 from fnmatch import fnmatchcase
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
 from relay_bot.hall.hall import Ending, Hall
+from relay_bot.hall.past import Past
 from relay_bot.hall.pauses import pause
 from relay_bot.hall.services import EffectFailed, Services
 from relay_bot.journal.batch import Unavailable
 from relay_bot.observe import metrics
+from relay_bot.plugin import Request, Route
 from relay_bot.wire.clock import now_ms
 
 log = structlog.get_logger("halls")
@@ -40,6 +42,7 @@ class Halls:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._past = Past()
         self._halls: dict[str, Hall] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._ended: dict[str, float] = {}
@@ -59,6 +62,10 @@ class Halls:
     def all(self) -> list[Hall]:
         """List the halls by name."""
         return [self._halls[name] for name in sorted(self._halls)]
+
+    async def ask_past(self, name: str, plugin: str, route: Route, request: Request) -> Any:
+        """See `Past.ask`."""
+        return await self._past.ask(name, plugin, route, request, self._services)
 
     def wants(self, name: str) -> bool:
         """Tell whether the configuration lets the bot into a room."""

@@ -322,6 +322,11 @@ class SqliteStore:
         """Read the session's newest snapshots, one for each plugin."""
         return self._read("SELECT session, plugin, seq, version, state FROM snapshots WHERE session = ?", (session,))
 
+    def last_session(self, hall: str) -> int | None:
+        """Find the last session of a hall, if it has ended."""
+        rows = self._read("SELECT id, ended_at FROM sessions WHERE hall = ? ORDER BY id DESC LIMIT 1", (hall,))
+        return rows[0][0] if rows and rows[0][1] is not None else None
+
     def answers(self, session: int, limit: int) -> list[tuple[bytes, bytes]]:
         """Read the newest answers, newest last."""
         rows = self._read(

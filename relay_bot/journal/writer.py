@@ -123,6 +123,10 @@ class Journal:
         """See `SqliteStore.before`."""
         return await asyncio.to_thread(self._opened().before, session)
 
+    async def last_session(self, hall: str) -> int | None:
+        """See `SqliteStore.last_session`."""
+        return await asyncio.to_thread(self._opened().last_session, hall)
+
     async def read_events(self, session: int, after: int, limit: int) -> list[EventRow]:
         """Read up to `limit` events above `after`."""
         store = self._opened()

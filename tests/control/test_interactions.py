@@ -155,4 +155,3 @@ async def test_a_hall_that_is_over_is_not_active(endpoint: Endpoint) -> None:
     await endpoint.kit.until(lambda: endpoint.kit.hall.status == "ended")
     answer = await endpoint.interact("x", {})
     assert answer.error == (409, "hall_not_active", "hall_not_active")
-    assert (await endpoint.call("GET", f"{endpoint.hall}/notes")).error[:2] == (404, "not_found")

@@ -38,6 +38,8 @@ async def test_the_room_closes_after_its_last_human_and_does_not_come_back(
     await eventually(is_over, "the room closed, the hall over", limit=40)
     [over] = bot.events("hall.over")
     assert over["ending"] == "ended"
+    exported = await bot.found(f"/v1/halls/{hall}/export/polls?format=json")
+    assert [(each["poll"]["status"], each["poll"]["counts"]) for each in exported["polls"]] == [("closed", [1, 0])]
     for _ in range(15):  # several listings long
         assert hall not in await _rooms(livekit), "the bot made the room again"
         await asyncio.sleep(0.1)

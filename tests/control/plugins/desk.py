@@ -119,6 +119,11 @@ class DeskPlugin(Plugin[Desk]):
     def list_notes(self, request: ListNotes, ctx: Context) -> NoteList:
         return NoteList(self.state.notes[-request.limit :])
 
+    @route("GET", "/laid")
+    def lay_by_reading(self, request: ListNotes, ctx: Context) -> NoteList:
+        ctx.record(NoteLaid("read", ""))
+        return NoteList(self.state.notes)
+
     @route("GET", "/notes/file")
     def file(self, request: ListNotes, ctx: Context) -> Download:
         lines = "\n".join(note.text for note in self.state.notes[-request.limit :])

@@ -9,9 +9,11 @@ import json
 from html.parser import HTMLParser
 from typing import Any
 
+import msgspec
 import pytest
 
 from plugins.polls.export import safe_cell
+from relay_bot.hall.past import Past
 from relay_bot.testing import Guest, HallKit
 
 EVIL = '=HYPERLINK("http://x","<script>alert(\'1\')</script>")'
@@ -130,3 +132,22 @@ async def test_a_file_name_carries_nothing_odd(kit: HallKit, host: Guest, ann: G
     await _ask(host, ann, '../"; x=\u202e')
     file, _ = await _file(kit, poll_id='../"; x=\u202e')
     assert file["filename"] == "polls-.._x_.csv"
+
+
+async def test_a_hall_that_is_over_gives_its_polls_still(kit: HallKit, host: Guest, ann: Guest) -> None:
+    await _ask(host, ann)
+    await host.ask("poll", {"poll_id": "s", "question": "Who?", "options": ["a", "b"], "anonymous": True})
+    await ann.ask("poll_response", {"poll_id": "s", "option": 1})
+    await host.ask("poll", {"poll_id": "later", "question": "When?", "options": ["a", "b"], "state": "draft"})
+    kit.close_room()
+    await kit.until(lambda: kit.hall.status == "ended")
+    await kit.stop()  # its end is in the journal
+    spec = kit.loaded["polls"].spec
+    route = next(each for each in spec.routes if each.method == "export_polls")
+    asked = msgspec.convert({"format": "json"}, route.request_type)
+    file = await Past().ask(kit.hall.name, "polls", route, asked, kit._services)
+    exported = {each["poll"]["poll_id"]: each for each in json.loads(file.content)["polls"]}
+    assert {poll_id: each["poll"]["status"] for poll_id, each in exported.items()} == {"p": "closed", "s": "closed"}
+    assert [exported[poll_id]["poll"]["counts"] for poll_id in ("p", "s")] == [[0, 1], [0, 1]]
+    assert [len(exported[poll_id]["votes"]) for poll_id in ("p", "s")] == [1, 0]
+    await kit.start()
