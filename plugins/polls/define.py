@@ -10,7 +10,7 @@ import msgspec
 from plugins.polls.asked import WHOLE, Eligible, Question, Quiz, Rules, Scale, Series, Weights
 from plugins.polls.bodies import AskedFields, EligibleFields, ScaleFields, WeightFields
 from plugins.polls.settings import PollsSettings
-from plugins.polls.texts import clean
+from plugins.polls.texts import clean, disturbs
 from relay_bot.plugin import Refuse
 
 _ONLY: Final = {
@@ -42,9 +42,7 @@ def define(
     for field, kind in _ONLY.items():
         if getattr(asked, field) is not None and asked.kind != kind:
             raise malformed(field, f"{field} is for polls of kind {kind}")
-    question = clean(asked.question)
-    if not question:
-        raise malformed("question", "the question has no visible characters")
+    question = _shown(asked.question, "question")
     if asked.user_options != "no" and asked.kind != "choice":
         raise malformed("user_options", "options of the voters are for polls of kind choice")
     scale = _scale(asked) if asked.kind == "rating" else None
@@ -82,13 +80,21 @@ def _options(asked: AskedFields, settings: PollsSettings, scale: Scale | None) -
 def _distinct(texts: Sequence[str], field: str) -> list[str]:
     cleaned: list[str] = []
     for index, text in enumerate(texts):
-        shown = clean(text)
-        if not shown:
-            raise malformed(f"{field}[{index}]", "the text has no visible characters")
+        shown = _shown(text, f"{field}[{index}]")
         if shown in cleaned:
             raise malformed(f"{field}[{index}]", "two options are the same")
         cleaned.append(shown)
     return cleaned
+
+
+def _shown(text: str, field: str) -> str:
+    """Give a text as it is shown. What a host writes is refused where it would not be shown as it was written."""
+    if disturbs(text):
+        raise malformed(field, "the text has control characters, or marks that change its direction")
+    shown = clean(text)
+    if not shown:
+        raise malformed(field, "the text has no visible characters")
+    return shown
 
 
 def _bounds(asked: AskedFields, options: int) -> tuple[int, int]:
@@ -144,7 +150,7 @@ def _quiz(asked: AskedFields, options: int, least: int, most: int) -> Quiz:
         defaults.points if asked.points is None else asked.points,
         asked.negative_points or 0,
         asked.speed_bonus or 0,
-        clean(asked.explanation or ""),
+        _shown(asked.explanation, "explanation") if asked.explanation else "",
     )
 
 

@@ -15,6 +15,14 @@ _HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
 _MAX_WORD: Final = 40
 
 
+_DISTURBING: Final = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def disturbs(text: str) -> bool:
+    """Tell whether a text has control characters, or marks that change the direction of what is read."""
+    return _DISTURBING.search(text) is not None
+
+
 def clean(text: str) -> str:
     """Give the text as it may be shown; empty where nothing visible is left.
 

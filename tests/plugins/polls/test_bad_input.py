@@ -272,10 +272,37 @@ async def test_bounds(tmp_path: Any) -> None:
 
 
 async def test_what_is_shown_of_a_question_is_clean(kit: HallKit, host: Guest, ann: Guest) -> None:
-    question = "Pay\u202e 01$ \u2066now\u2069?\x07\nYes"
-    await host.ask("poll", {"poll_id": "p", "question": question, "options": ["a\x1b[31m", "\u200fb"]})
-    assert ann.last("poll")["question"] == "Pay 01$ now? Yes"
-    assert ann.last("poll")["options"] == ["a[31m", "b"]
+    await host.ask(
+        "poll", GOOD | {"poll_id": "p", "question": "Pay\t\u200bnow?\r\nYes", "options": ["a\nb", "\ue000c"]}
+    )
+    assert ann.last("poll")["question"] == "Pay now? Yes"
+    assert ann.last("poll")["options"] == ["a b", "c"]
+
+
+@pytest.mark.parametrize(
+    "mark", ["\x00", "\x07", "\x1b[31m", "\x7f", "\x9b", "\u200e", "\u200f", "\u061c", "\u202e", "\u2066"]
+)
+async def test_marks_that_deceive(
+    kit: HallKit, host: Guest, ann: Guest, capfd: pytest.CaptureFixture[str], mark: str
+) -> None:
+    """What a host asks is refused with them; in what voters say they are taken out."""
+    quiz: dict[str, Any] = {"kind": "quiz", "correct": [0]}
+    rating: dict[str, Any] = {"kind": "rating", "options": []}
+    for change, field in (
+        ({"question": f"{MARK}{mark}?"}, "question"),
+        ({"options": ["a", f"{MARK}{mark}"]}, "options[1]"),
+        (quiz | {"explanation": f"{MARK}{mark}"}, "explanation"),
+        (rating | {"scale": {"labels": [f"{MARK}{mark}", "b"]}}, "scale.labels[0]"),
+    ):
+        before = kit.fingerprints()
+        with pytest.raises(Refused) as refused:
+            await host.ask("poll", GOOD | change)
+        assert (refused.value.code, refused.value.payload["field"]) == ("malformed", f"payload.{field}")
+        assert MARK not in str(refused.value.payload)
+        await _unchanged(kit, before, capfd)
+    await host.ask("poll", {"poll_id": "t", "kind": "text", "question": "Why?"})
+    await ann.ask("poll_response", {"poll_id": "t", "text": f"be{mark}cause"})
+    assert (await ann.ask("sync", {}))["polls"][0]["my_vote"] == f"be{mark.removeprefix(mark[0])}cause"
 
 
 def test_every_field_comes_by_envelope_and_http_alike() -> None:
