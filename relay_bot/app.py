@@ -28,7 +28,7 @@ from relay_bot.control.server import ControlServer
 from relay_bot.control.shelf_api import ShelfApi
 from relay_bot.control.show_api import ShowApi
 from relay_bot.hall.halls import Halls
-from relay_bot.hall.plugins import load_plugins
+from relay_bot.hall.plugins import load_plugins, personal_of_others
 from relay_bot.hall.services import Services
 from relay_bot.hall.shelf import Shelf
 from relay_bot.hall.watchdog import Watchdog
@@ -97,7 +97,8 @@ class App:
         self._stages.append(("link", link.close, 2.0))
         shelf = Shelf(journal, settings.storage.max_shelved)
         await shelf.load()
-        self._services = Services(settings, journal, link, rooms, plugins, watchdog, shelf)
+        others = personal_of_others(settings.plugins, self._base, plugins)
+        self._services = Services(settings, journal, link, rooms, plugins, watchdog, shelf, others)
         halls = self._halls = Halls(self._services)
         self._stages.append(("halls", halls.stop, 10.0))
         once = IdempotencyLog(journal, f"control {settings.control.host}:{settings.control.port}")
@@ -163,6 +164,7 @@ class App:
         try:
             settings = load(self._config_path)
             plugins = load_plugins(settings.plugins, self._base)
+            others = personal_of_others(settings.plugins, self._base, plugins)
         except Exception as error:
             log.error("app.reload_refused", error=str(error))
             return
@@ -181,6 +183,7 @@ class App:
             plugins,
             self._services.watchdog,
             self._services.shelf,
+            others,
         )
         self._halls.update(self._services)
         log.info(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +16,7 @@ import structlog
 
 from relay_bot.hall.core import NAMESPACE
 from relay_bot.hall.session import Loaded
+from relay_bot.journal.erasing import Personal
 from relay_bot.plugin import Plugin, PluginSpec, describe
 from relay_bot.settings import SettingsError, check
 
@@ -86,6 +87,21 @@ def load_plugins(
         loaded[name] = Loaded(spec, check(own, spec.settings_type, section=f"plugins.{name}"))
         owners |= dict.fromkeys(_things(spec), f"the plugin {name}")
     return loaded
+
+
+def personal_of_others(configured: dict[str, Any], base: Path, loaded: Collection[str]) -> dict[str, Personal]:
+    """Tell of the plugins that are here and not loaded which of their events' fields hold somebody's words.
+
+    They may have been enabled once: whoever is erased is erased from what they kept, too.
+    """
+    found: dict[str, Personal] = {}
+    for name, source in _sources(configured, base).items():
+        if name not in loaded:
+            try:
+                found |= _load(name, source).events.personal()
+            except (Exception, SystemExit) as error:
+                log.debug("plugin.not_read", plugin=name, error=str(error))
+    return found
 
 
 def _things(spec: PluginSpec) -> list[str]:

@@ -59,7 +59,10 @@ class Services(msgspec.Struct, frozen=True):
     plugins: Mapping[str, Loaded]
     watchdog: Watchdog
     shelf: Shelf
+    not_loaded: Mapping[str, Personal] = {}
+    """What plugins that are not loaded now may have kept of people, see `personal_of_others`."""
 
     def personal(self) -> dict[str, Personal]:
         """Tell by journal name which fields of the plugins' events hold somebody's words."""
-        return {name: rule for each in self.plugins.values() for name, rule in each.spec.events.personal().items()}
+        loaded = {name: rule for each in self.plugins.values() for name, rule in each.spec.events.personal().items()}
+        return {**self.not_loaded, **loaded}

@@ -10,9 +10,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from relay_bot.hall.halls import Halls
+from relay_bot.hall.plugins import builtin_folder, load_plugins, personal_of_others
 from relay_bot.journal.batch import Batch, JournalError, Kept, Lots, SessionInfo, Unavailable, settle
 from relay_bot.journal.writer import Journal
 from relay_bot.testing import HallKit
@@ -195,6 +197,37 @@ async def test_a_hall_that_ends_meanwhile_is_erased_from_in_the_journal(
     left = everything(tmp_path)
     assert b"alice-4711" not in left
     assert b"my secret wish" not in left
+
+
+@pytest.mark.parametrize("served", [False, True])
+async def test_what_a_plugin_kept_that_is_not_enabled_any_more_is_erased(
+    tmp_path: Path, plugins: dict[str, Any], served: bool
+) -> None:
+    async with said_by_alice(tmp_path, plugins) as (kit, halls):
+        configured = plugins | {"say": {"enabled": False}}
+        off = {name: {"enabled": False} for name in builtin()}
+        loaded = load_plugins(off | configured, tmp_path)
+        assert loaded == {}
+        others = personal_of_others(configured, tmp_path, loaded)
+        halls.update(msgspec.structs.replace(kit._services, plugins=loaded, not_loaded=others))
+        if served:
+            halls.found(kit._name, "RM_kit")
+            await kit.until(lambda: (hall := halls.get(kit._name)) is not None and hall.active)
+        assert await halls.erase("alice-4711") == 1
+    left = everything(tmp_path)
+    assert b"alice-4711" not in left
+    assert b"my secret wish" not in left
+
+
+def builtin() -> list[str]:
+    return [path.name for path in builtin_folder().iterdir() if (path / "__init__.py").is_file()]
+
+
+async def test_a_plugin_that_can_not_be_read_keeps_the_others_rules(tmp_path: Path, plugins: dict[str, Any]) -> None:
+    (tmp_path / "own" / "broken.py").write_text("import nowhere_at_all")
+    found = personal_of_others(plugins, tmp_path, builtin())
+    assert list(found) == ["say.said"]
+    assert personal_of_others(plugins, tmp_path, [*builtin(), "say"]) == {}
 
 
 async def test_an_erasure_that_a_hall_can_not_do_now_is_refused(
