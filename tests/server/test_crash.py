@@ -15,8 +15,9 @@ from tests.server.polls import a_vote, my_vote, open_poll, poll_of, seconds, syn
 from tests.server.user_plugins import LEDGER, write_plugins
 from tests.support.bot import Bot, StartBot, eventually
 from tests.support.clients import Join, Participant, RefusedError, new_id
+from tests.support.links import on_both_links
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, on_both_links]
 
 FAST = {"rates": {"default": {"per_second": 100_000, "burst": 100_000}}}
 KILLS = 3
