@@ -5,4 +5,4 @@
 
 from typing import Final
 
-SOURCE: Final = "c131601e2959da7f"
+SOURCE: Final = "1b302d855d755496"
