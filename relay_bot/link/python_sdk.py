@@ -46,6 +46,8 @@ CONNECT_SECONDS: Final = 15.0
 DISCONNECT_SECONDS: Final = 5.0
 PUBLISH_SECONDS: Final = 10.0
 _TURN_SECONDS: Final = 2.0
+MAX_INBOX: Final = 20_000
+"""Events of one room that may wait for a busy loop; above it data packets are dropped."""
 MAX_OPEN_STREAMS: Final = 500
 """Text streams of one room that may be under way at once; further ones are dropped."""
 MAX_SENDER_STREAMS: Final = 16
@@ -234,8 +236,13 @@ class SdkSeat:
             if packet.WhichOneof("value") != "user":
                 return
             buffer = packet.user.data.data
-            data = ctypes.string_at(buffer.data_ptr, buffer.data_len)
+            taken = len(self._inbox) < MAX_INBOX
+            if taken:
+                data = ctypes.string_at(buffer.data_ptr, buffer.data_len)
             FfiClient.instance._ffi_lib.livekit_ffi_drop_handle(ctypes.c_uint64(packet.user.data.handle.id))
+            if not taken:
+                metrics.LINK_DROPPED.labels("overflow").inc()
+                return
         self._inbox.append((event, data, time.monotonic()))
         with self._lock:
             if self._woken:
