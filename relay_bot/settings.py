@@ -130,7 +130,7 @@ class StorageSettings(_Section, frozen=True):
 class LinkSettings(_Section, frozen=True):
     """How the bot is in rooms."""
 
-    kind: Literal["auto", "native", "sdk"] = "sdk"
+    kind: Literal["auto", "native", "sdk"] = "auto"
     """`native` is LiveKit's Go SDK in a child process, `sdk` its Python SDK; `auto` is the first where it is here."""
 
 

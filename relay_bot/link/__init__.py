@@ -2,7 +2,8 @@
 
 A link joins halls and gives a `Seat` for each; what happens there comes to the hall's `Sink`, in the
 order in which the SDK told it, in lists (one call for all that came since the last turn of the loop).
-What arrives is tagged, so that a link which lives in another process can decode it as it is.
+Text streams on other topics than the chat's are ignored, byte streams dropped and counted: the bot has no use
+for them. What arrives is tagged, so that a link which lives in another process can decode it as it is.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from relay_bot.plugin import Track
 RPC_METHOD = "relay"
 CHAT_TOPIC = "lk.chat"
 MAX_STREAM_BYTES = 60_000
-"""Text streams longer than this are dropped by the link: no message of ours is near it."""
+"""Longer text streams are dropped by the link, and refused on their way out: no message of ours is near it."""
 
 
 class Reason(enum.Enum):
@@ -147,6 +148,17 @@ class Seat(Protocol):
 
     async def leave(self) -> None:
         """Give the seat up; within a time limit, and never an error."""
+        ...
+
+
+class TextSeat(Seat, Protocol):
+    """A seat that sends text streams, too: what each link gives, though a hall says all that it says in packets."""
+
+    async def send_text(self, text: str, *, to: Sequence[str], topic: str) -> None:
+        """Send a text to these identities, or to everybody where `to` is empty; raises `LinkError`.
+
+        Like the packets of a hidden participant it arrives without the name of its sender.
+        """
         ...
 
 

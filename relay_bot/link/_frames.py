@@ -13,7 +13,7 @@ import msgspec
 
 from relay_bot.link import Changed, Frame, Interrupted, Joined, Left, Lost, Resumed
 
-PROTOCOL: Final = 1
+PROTOCOL: Final = 2
 MAX_MESSAGE: Final = 1 << 20
 """Bytes of a message of the link's: it closes one at a quarter of this, and bounds what one arrival can add."""
 MAX_COMMANDS: Final = 32
@@ -21,7 +21,7 @@ MAX_COMMANDS: Final = 32
 HEAD: Final = 4
 """Bytes of a message's length, big-endian, before it."""
 
-HELLO, JOIN, LEAVE, PUBLISH, REPLY, CREDIT, PING = range(7)
+HELLO, JOIN, LEAVE, PUBLISH, REPLY, CREDIT, PING, TEXT = range(8)
 
 
 class Request(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
@@ -68,12 +68,17 @@ class Published(msgspec.Struct, frozen=True, array_like=True, tag=3):
 class Pong(msgspec.Struct, frozen=True, array_like=True, tag=4):
     """The link lives, and this went through it since its start."""
 
-    seats: int
-    frames: int
-    lossy: int
-    flooded: int
-    overflow: int
+    seats: int = 0
+    frames: int = 0
+    lossy: int = 0
+    flooded: int = 0
+    overflow: int = 0
+    text: int = 0
+    bytes: int = 0
 
+
+DROPPED: Final = ("lossy", "flooded", "overflow", "text", "bytes")
+"""Those of a pong's counters that say why something was dropped."""
 
 Answer = Welcome | JoinAnswer | LeftAnswer | Published | Pong
 

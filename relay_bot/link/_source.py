@@ -5,4 +5,4 @@
 
 from typing import Final
 
-SOURCE: Final = "3ce4b43310e9feae"
+SOURCE: Final = "1b302d855d755496"

@@ -36,6 +36,7 @@ from relay_bot.link import (
 )
 from relay_bot.link import _frames as wire
 from relay_bot.link._source import SOURCE
+from relay_bot.observe import metrics
 
 CONNECT_SECONDS: Final = 15.0
 DISCONNECT_SECONDS: Final = 5.0
@@ -85,6 +86,7 @@ class NativeLink:
         self._joins = asyncio.Semaphore(JOINS_AT_ONCE)
         self._failures = 0
         self._closed = False
+        metrics.LINK_ROOMS.labels(self.name).set(0)
 
     async def join(self, url: str, token: str, sink: Sink) -> NativeSeat:
         """See `Link.join`."""
@@ -106,11 +108,6 @@ class NativeLink:
     def pid(self) -> int | None:
         """The child's process id while it runs."""
         return self._process.pid if self._process is not None and self._process.alive else None
-
-    @property
-    def counts(self) -> wire.Pong | None:
-        """What the running child last said of what went through it, for metrics."""
-        return self._process.counts if self._process is not None else None
 
     async def _running(self) -> _Process:
         """Give the child, started if need be; after a short life of the last one, not at once."""
@@ -154,6 +151,17 @@ class NativeSeat:
         if size > MAX_PACKET:
             raise LinkError(f"a packet of {size} bytes with its addressees is too long: {MAX_PACKET} are the limit")
         await self._process.publish(self.number, data, to, topic, reliable, size)
+
+    async def send_text(self, text: str, *, to: Sequence[str], topic: str) -> None:
+        """See `TextSeat.send_text`."""
+        if self.gone:
+            raise LinkError("the seat is gone")
+        size, addressees = len(text.encode()), sum(map(len, to))
+        if size > MAX_STREAM_BYTES:
+            raise LinkError(f"a text of {size} bytes is too long: {MAX_STREAM_BYTES} are the limit")
+        if addressees > MAX_PACKET:
+            raise LinkError(f"the addressees' {addressees} bytes are too many: {MAX_PACKET} are the limit of a packet")
+        await self._process.send_text(self.number, text, to, topic, size + addressees)
 
     async def leave(self) -> None:
         """See `Seat.leave`."""
@@ -214,7 +222,7 @@ class _Process(asyncio.BufferedProtocol):
         self._last_number = 0
         self._stopping = False
         self.alive = False
-        self.counts: wire.Pong | None = None
+        self._counted = wire.Pong()
 
     # -- its life -------------------------------------------------------------------------------
 
@@ -267,6 +275,7 @@ class _Process(asyncio.BufferedProtocol):
             )
         self.alive = True
         self._pinging = asyncio.create_task(self._ping())
+        metrics.LINK_STARTS.inc()
         _log.info("link.started", pid=self.pid, version=welcome.version, source=welcome.source)
 
     async def stop(self, why: str) -> None:
@@ -312,6 +321,7 @@ class _Process(asyncio.BufferedProtocol):
                 future.set_result(None)
         self._waiting.clear()
         seats, self._seats = list(self._seats.values()), {}
+        metrics.LINK_ROOMS.labels(NativeLink.name).set(0)
         for seat in seats:
             self._tell(seat, [Lost(Reason.NETWORK, "the link process ended")])
             seat.gone = True
@@ -422,9 +432,17 @@ class _Process(asyncio.BufferedProtocol):
             case wire.LeftAnswer(number):
                 _resolve(self._leaving.get(number), None, None)
             case wire.Pong():
-                self.counts = answer
+                self._count(answer)
             case wire.Welcome():
                 _resolve(self._welcome, answer, None)
+
+    def _count(self, now: wire.Pong) -> None:
+        """Take over what went through the child since the last time."""
+        before, self._counted = self._counted, now
+        metrics.LINK_ROOMS.labels(NativeLink.name).set(now.seats)
+        metrics.LINK_FRAMES.inc(now.frames - before.frames)
+        for reason in wire.DROPPED:
+            metrics.LINK_DROPPED.labels(reason).inc(getattr(now, reason) - getattr(before, reason))
 
     def _send(self, command: tuple[Any, ...]) -> None:
         """Send a command with all others of this turn of the loop."""
@@ -475,6 +493,13 @@ class _Process(asyncio.BufferedProtocol):
             self._leaving.pop(number, None)
 
     async def publish(self, seat: int, data: bytes, to: Sequence[str], topic: str, reliable: bool, size: int) -> None:
+        await self._sent(size, wire.PUBLISH, seat, data, to, topic, reliable, PUBLISH_SECONDS)
+
+    async def send_text(self, seat: int, text: str, to: Sequence[str], topic: str, size: int) -> None:
+        await self._sent(size, wire.TEXT, seat, text, to, topic, PUBLISH_SECONDS)
+
+    async def _sent(self, size: int, command: int, *rest: Any) -> None:
+        """Send what the link answers once the channel has taken it, within the window; raises `LinkError`."""
         try:
             async with asyncio.timeout(PUBLISH_SECONDS + 1.0):
                 await self._admit(size)
@@ -483,7 +508,7 @@ class _Process(asyncio.BufferedProtocol):
                 try:
                     if not self.alive:
                         raise LinkError("the link process ended")
-                    self._send((wire.PUBLISH, number, seat, data, to, topic, reliable, PUBLISH_SECONDS))
+                    self._send((command, number, *rest))
                     await future
                 finally:
                     self._publishing.pop(number, None)

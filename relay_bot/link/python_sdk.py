@@ -39,14 +39,21 @@ from relay_bot.link import (
     Resumed,
     Sink,
 )
+from relay_bot.observe import metrics
 from relay_bot.plugin import Track
 
 CONNECT_SECONDS: Final = 15.0
 DISCONNECT_SECONDS: Final = 5.0
 PUBLISH_SECONDS: Final = 10.0
 _TURN_SECONDS: Final = 2.0
+MAX_INBOX: Final = 20_000
+"""Events of one room that may wait for a busy loop; above it data packets are dropped."""
 MAX_OPEN_STREAMS: Final = 500
 """Text streams of one room that may be under way at once; further ones are dropped."""
+MAX_SENDER_STREAMS: Final = 16
+"""Those of one sender: who leaves theirs open keeps nobody else's out."""
+STREAM_IDLE_SECONDS: Final = 30.0
+"""A stream that nothing came of for so long makes room for others."""
 MAX_RPC_BYTES: Final = 15_000
 _APPLICATION_ERROR: Final = 1500
 
@@ -189,13 +196,14 @@ class _RpcReply:
 class _Stream:
     """A chat text stream under way."""
 
-    __slots__ = ("parts", "sender", "size", "stream_id")
+    __slots__ = ("last", "parts", "sender", "size", "stream_id")
 
     def __init__(self, sender: str, stream_id: str) -> None:
         self.sender = sender
         self.stream_id = stream_id
         self.parts: list[str] = []
         self.size = 0
+        self.last = time.monotonic()
 
 
 class SdkSeat:
@@ -228,8 +236,13 @@ class SdkSeat:
             if packet.WhichOneof("value") != "user":
                 return
             buffer = packet.user.data.data
-            data = ctypes.string_at(buffer.data_ptr, buffer.data_len)
+            taken = len(self._inbox) < MAX_INBOX
+            if taken:
+                data = ctypes.string_at(buffer.data_ptr, buffer.data_len)
             FfiClient.instance._ffi_lib.livekit_ffi_drop_handle(ctypes.c_uint64(packet.user.data.handle.id))
+            if not taken:
+                metrics.LINK_DROPPED.labels("overflow").inc()
+                return
         self._inbox.append((event, data, time.monotonic()))
         with self._lock:
             if self._woken:
@@ -254,6 +267,7 @@ class SdkSeat:
             else:
                 self._stream_event(event, stamp, arrivals)
         if arrivals:
+            metrics.LINK_FRAMES.inc(sum(type(arrival) is Frame for arrival in arrivals))
             self._sink.arrive(arrivals)
 
     def _room_event(self, event: room_pb2.RoomEvent, data: bytes, stamp: float, arrivals: list[Arrival]) -> None:
@@ -279,6 +293,8 @@ class SdkSeat:
             identity = event.participant_disconnected.participant_identity
             self._present.pop(identity, None)
             self._tracks.pop(identity, None)
+            for handle in [handle for handle, stream in self._streams.items() if stream.sender == identity]:
+                self._drop_stream(handle)
             arrivals.append(Left(identity))
         elif which == "participants_updated":
             for info in event.participants_updated.participants:
@@ -297,6 +313,7 @@ class SdkSeat:
             self._stream_opened(event.text_stream_opened)
         elif which == "byte_stream_opened":
             FfiHandle(event.byte_stream_opened.reader.handle.id).dispose()
+            metrics.LINK_DROPPED.labels("bytes").inc()
         elif which is not None:
             self._participant_event(which, getattr(event, which), arrivals)
 
@@ -343,9 +360,12 @@ class SdkSeat:
 
     def _stream_opened(self, opened: room_pb2.TextStreamOpened) -> None:
         info, handle = opened.reader.info, opened.reader.handle.id
-        unwanted = info.topic != CHAT_TOPIC or info.total_length > MAX_STREAM_BYTES
-        if unwanted or len(self._streams) >= MAX_OPEN_STREAMS:
+        if info.topic != CHAT_TOPIC:
             FfiHandle(handle).dispose()
+            return
+        if info.total_length > MAX_STREAM_BYTES or not self._room_for_stream(opened.participant_identity):
+            FfiHandle(handle).dispose()
+            metrics.LINK_DROPPED.labels("text").inc()
             return
         self._streams[handle] = _Stream(opened.participant_identity, info.stream_id)
         self._router.streams[handle] = self
@@ -361,15 +381,32 @@ class SdkSeat:
             return
         if event.WhichOneof("detail") == "chunk_received":
             content = event.chunk_received.content
-            stream.size += len(content)
-            if stream.size <= MAX_STREAM_BYTES:
-                stream.parts.append(content)
+            stream.size += len(content.encode())
+            stream.parts.append(content)
+            stream.last = stamp
+            if stream.size > MAX_STREAM_BYTES:
+                self._drop_stream(event.reader_handle)
+            return
+        if event.eos.HasField("error"):
+            self._drop_stream(event.reader_handle)
             return
         self._streams.pop(event.reader_handle)
         self._router.streams.pop(event.reader_handle, None)
-        if not event.eos.HasField("error") and stream.size <= MAX_STREAM_BYTES:
-            data = "".join(stream.parts).encode()
-            arrivals.append(Frame(data, stream.sender, stamp, "chat", CHAT_TOPIC, True, stream.stream_id))
+        data = "".join(stream.parts).encode()
+        arrivals.append(Frame(data, stream.sender, stamp, "chat", CHAT_TOPIC, True, stream.stream_id))
+
+    def _room_for_stream(self, sender: str) -> bool:
+        """Make room for another stream by giving up idle ones, if it has to."""
+        idle = time.monotonic() - STREAM_IDLE_SECONDS
+        for handle in [handle for handle, stream in self._streams.items() if stream.last < idle]:
+            self._drop_stream(handle)
+        mine = sum(stream.sender == sender for stream in self._streams.values())
+        return len(self._streams) < MAX_OPEN_STREAMS and mine < MAX_SENDER_STREAMS
+
+    def _drop_stream(self, handle: int) -> None:
+        del self._streams[handle]
+        self._router.streams.pop(handle, None)
+        metrics.LINK_DROPPED.labels("text").inc()
 
     def _presence(self, info: participant_pb2.ParticipantInfo) -> Presence:
         permission = info.permission
@@ -406,6 +443,7 @@ class SdkSeat:
             self._room.dispose()
             self._participant.dispose()
             self._room = None
+            metrics.LINK_ROOMS.labels(PythonSdkLink.name).set(len(self._router.rooms))
         for handle in self._streams:
             self._router.streams.pop(handle, None)
         self._streams.clear()
@@ -444,6 +482,7 @@ class SdkSeat:
         self.sid = result.room.info.sid
         self._router.rooms[self._room.handle] = self
         self._router.participants[self._participant.handle] = self
+        metrics.LINK_ROOMS.labels(PythonSdkLink.name).set(len(self._router.rooms))
         arrivals: list[Arrival] = []
         stamp = time.monotonic() - 60.0  # they were here before us: known for long
         for entry in result.participants:
@@ -479,6 +518,28 @@ class SdkSeat:
             raise LinkError(f"a packet was not sent within {PUBLISH_SECONDS:g} s") from None
         if answer.error:
             raise LinkError(answer.error)
+
+    async def send_text(self, text: str, *, to: Sequence[str], topic: str) -> None:
+        """See `TextSeat.send_text`."""
+        if self._room is None or self._participant is None:
+            raise LinkError("the seat is gone")
+        if (size := len(text.encode())) > MAX_STREAM_BYTES:
+            raise LinkError(f"a text of {size} bytes is too long: {MAX_STREAM_BYTES} are the limit")
+        request = ffi_pb2.FfiRequest()
+        part = request.send_text
+        part.local_participant_handle = self._participant.handle
+        part.text = text
+        part.options.topic = topic
+        part.options.compress = False  # older clients can't read it, and not all who are here are known
+        part.options.destination_identities.extend(to)
+        try:
+            answer: data_stream_pb2.StreamSendTextCallback = await self._router.ask(
+                request, "send_text", PUBLISH_SECONDS
+            )
+        except TimeoutError:
+            raise LinkError(f"a text was not sent within {PUBLISH_SECONDS:g} s") from None
+        if answer.HasField("error"):
+            raise LinkError(answer.error.description)
 
     async def leave(self) -> None:
         """See `Seat.leave`."""
@@ -530,6 +591,7 @@ class PythonSdkLink:
 
     def __init__(self) -> None:
         self._turn = asyncio.Lock()
+        metrics.LINK_ROOMS.labels(self.name).set(0)
 
     async def join(self, url: str, token: str, sink: Sink) -> SdkSeat:
         """See `Link.join`. Halls join one after the other, but none waits long for another that hangs.

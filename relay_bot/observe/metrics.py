@@ -80,6 +80,12 @@ SEND_FAILURES = Counter("relay_send_failures_total", "Packets that the link coul
 EFFECTS = Counter(
     "relay_effects_total", "Effects settled, by kind and outcome.", ["kind", "outcome"], registry=REGISTRY
 )
+LINK_ROOMS = Gauge("relay_link_rooms", "Rooms that the link is in, by its kind.", ["kind"], registry=REGISTRY)
+LINK_FRAMES = Counter(
+    "relay_link_frames_total", "Packets, requests and texts that the link handed on.", registry=REGISTRY
+)
+LINK_DROPPED = Counter("relay_link_dropped_total", "What the link dropped, by reason.", ["reason"], registry=REGISTRY)
+LINK_STARTS = Counter("relay_link_starts_total", "Starts of the native link's process.", registry=REGISTRY)
 JOINS = Counter("relay_joins_total", "Attempts to join a room, by outcome.", ["outcome"], registry=REGISTRY)
 HALL_RESTARTS = Counter(
     "relay_hall_restarts_total", "Halls restarted from the journal, by cause.", ["cause"], registry=REGISTRY

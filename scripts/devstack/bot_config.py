@@ -10,6 +10,7 @@ from scripts.devstack.errors import StackError
 from scripts.devstack.ports import LOOPBACK
 
 DEFAULT_CONTROL_PORT = 8787
+DEFAULT_LINK_KIND = "auto"
 
 
 class BotConfig:
@@ -23,6 +24,10 @@ class BotConfig:
     def control_port(self) -> int:
         port = self._control.get("port", DEFAULT_CONTROL_PORT)
         return port if isinstance(port, int) else DEFAULT_CONTROL_PORT
+
+    @property
+    def link_kind(self) -> str:
+        return str(_section(self._content, "link").get("kind", DEFAULT_LINK_KIND))
 
     def on_port(self, port: int, folder: Path) -> Path:
         """The file to give to the bot so that its control endpoint is on this port of loopback.

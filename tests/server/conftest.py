@@ -7,17 +7,25 @@ from typing import Any
 
 import pytest
 
+from tests.support import links
 from tests.support.bot import Bot, StartBot
 from tests.support.livekit_server import LiveKit
 
 
 @pytest.fixture
-async def start_bot(livekit: LiveKit, tmp_path: Path) -> AsyncGenerator[StartBot]:
+def link_kind(request: pytest.FixtureRequest) -> str:
+    """The link that the test's bots stand on: see `tests/support/links.py` for how a test chooses."""
+    return getattr(request, "param", links.DEFAULT)
+
+
+@pytest.fixture
+async def start_bot(livekit: LiveKit, link_kind: str, tmp_path: Path) -> AsyncGenerator[StartBot]:
     """Starts a bot that must end in time after the test and have logged no error that wasn't provoked."""
     bots: list[Bot] = []
 
     async def start(*halls: str, **options: Any) -> Bot:
-        chosen: dict[str, Any] = {"livekit": livekit, "folder": tmp_path / f"bot{len(bots)}"} | options
+        chosen: dict[str, Any] = {"livekit": livekit, "folder": tmp_path / f"bot{len(bots)}", "link": link_kind}
+        chosen |= options
         bot = Bot(halls=halls or (f"h{uuid.uuid4().hex[:6]}-*",), **chosen)
         bots.append(bot)
         await bot.start()

@@ -9,46 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from livekit import rtc
 
 from tests.server.polls import a_vote, my_vote, open_poll, poll_of, seconds, synced, votes_are
+from tests.server.streams import Stream, more
 from tests.server.user_plugins import LEDGER, write_plugins
-from tests.support.bot import Bot, StartBot, eventually
-from tests.support.clients import Join, Participant, RefusedError, new_id
+from tests.support.bot import Bot, StartBot
+from tests.support.clients import Join, RefusedError, new_id
+from tests.support.links import on_both_links
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, on_both_links]
 
 FAST = {"rates": {"default": {"per_second": 100_000, "burst": 100_000}}}
 KILLS = 3
-
-
-class Stream:
-    """A participant who sends one message after the other, each until it is answered."""
-
-    def __init__(self, person: Participant, kind: str, payloads: Any, *, rpc: bool) -> None:
-        self.person = person
-        self.kind = kind
-        self.acked: list[tuple[str, dict[str, Any], dict[str, Any]]] = []
-        """id, payload and the ack's payload, in the order of sending."""
-        self._payloads = payloads
-        self._rpc = rpc
-
-    async def run(self, stop: asyncio.Event) -> None:
-        for payload in self._payloads:
-            if stop.is_set():
-                return
-            message_id = new_id()
-            self.acked.append((message_id, payload, await self.send(payload, message_id)))
-
-    async def send(self, payload: dict[str, Any], message_id: str) -> dict[str, Any]:
-        if not self._rpc:
-            return await self.person.request(self.kind, payload, message_id, tries=20)
-        for _ in range(10):
-            try:
-                return await self.person.rpc(self.kind, payload, message_id, timeout=4)
-            except rtc.RpcError:  # nobody answered: the bot is gone, or was when it came
-                await asyncio.sleep(0.2)
-        raise TimeoutError(f"{self.person.identity} had no answer to an RPC in ten tries")
 
 
 async def test_every_acked_message_outlives_kill_9_once(start_bot: StartBot, join: Join, tmp_path: Path) -> None:
@@ -76,10 +48,10 @@ async def test_every_acked_message_outlives_kill_9_once(start_bot: StartBot, joi
         return sum(len(stream.acked) for stream in streams)
 
     for _ in range(KILLS):
-        await _more(acks, 100 + random.randrange(50), running)
+        await more(acks, 100 + random.randrange(50), running)
         bot.kill()
         await bot.start()
-    await _more(acks, 200, running)
+    await more(acks, 200, running)
     stop.set()
     await asyncio.gather(*running)
 
@@ -105,19 +77,6 @@ async def test_every_acked_message_outlives_kill_9_once(start_bot: StartBot, joi
 
 async def _book(bot: Bot, hall: str) -> Counter[tuple[str, int]]:
     return Counter((identity, n) for identity, n in (await bot.found(f"/v1/halls/{hall}/ledger"))["entries"])
-
-
-async def _more(acks: Any, count: int, running: list[asyncio.Task[None]]) -> None:
-    """Wait for so many more acks."""
-    goal = acks() + count
-
-    async def reached() -> bool:
-        for task in running:
-            if task.done():
-                task.result()
-        return acks() >= goal
-
-    await eventually(reached, f"{count} more acks", limit=40, pause=0.001)
 
 
 async def test_refusals_too_are_the_same_after_a_crash(bot: Bot, join: Join) -> None:

@@ -9,9 +9,10 @@ import pytest
 from tests.server.polls import a_vote, my_vote, open_poll, poll_of, synced, votes_are
 from tests.support.bot import Bot, StartBot, eventually
 from tests.support.clients import Join, Participants
+from tests.support.links import on_both_links
 from tests.support.livekit_server import LiveKit, start_server
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, on_both_links]
 
 
 @pytest.fixture

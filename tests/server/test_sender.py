@@ -1,7 +1,8 @@
 """Who sent this? Nobody speaks for another: not early, not late, not as host, by no door.
 
-For up to 3 s after a join the SFU's stamp gets lost on its way through the SDK, so a packet can come without any
-sender. The tests that need such a packet send it right after joining, and again as somebody new if the stamp was there.
+For up to 3 s after a join the SFU's stamp gets lost on its way through the Python SDK, so a packet can come without
+any sender. The tests that need such a packet send it right after joining, and again as somebody new if the stamp was
+there. The native link reads the stamp from the packet itself: there is nothing to hold, and nobody to infer.
 """
 
 import asyncio
@@ -12,8 +13,9 @@ from contextlib import suppress
 import pytest
 
 from tests.server.polls import a_vote, my_vote, open_poll, poll_of, synced, votes_are
-from tests.support.bot import LINK, Bot, eventually
+from tests.support.bot import Bot, eventually
 from tests.support.clients import Join, Participant, RefusedError, new_id
+from tests.support.links import on_both_links, on_the_native_link, on_the_sdk_link
 
 pytestmark = pytest.mark.server
 
@@ -34,14 +36,13 @@ async def _heard(person: Participant, message_id: str, code: str) -> bool:
 
 async def _until_nameless(attempt: Callable[[int], Awaitable[bool]]) -> int:
     """Attack as somebody new each time until a packet came without a sender; gives how many came with one."""
-    if LINK == "native":
-        pytest.skip("this link names every sender: nobody can be taken for another")
     for number in range(6):
         if await attempt(number):
             return number
     raise AssertionError("each of six packets sent right after joining came with its sender")
 
 
+@on_both_links
 async def test_the_first_words_of_those_who_join_are_taken_and_acked(bot: Bot, join: Join) -> None:
     hall = await bot.open_hall()
     poll_id = await open_poll(bot, hall)
@@ -58,6 +59,19 @@ async def test_the_first_words_of_those_who_join_are_taken_and_acked(bot: Bot, j
     assert votes_are(await poll_of(bot, hall, poll_id), [3, 3], voters=6)
 
 
+@on_the_native_link
+async def test_where_the_link_names_every_sender_nothing_is_held(bot: Bot, join: Join) -> None:
+    hall = await bot.open_hall()
+    poll_id = await open_poll(bot, hall)
+    for number in range(10):
+        person = await join(hall, f"quick-{number}")
+        await person.request("poll_response", a_vote(poll_id, 0))
+    assert votes_are(await poll_of(bot, hall, poll_id), [10, 0], voters=10)
+    assert await bot.metric("relay_inferred_total") == 0
+    assert await bot.metric("relay_refused_total", code="sender_unknown") == 0
+
+
+@on_the_sdk_link
 async def test_a_nameless_claim_of_someone_known_is_refused(bot: Bot, join: Join) -> None:
     hall = await bot.open_hall()
     victim = await join(hall, "victim")
@@ -76,6 +90,7 @@ async def test_a_nameless_claim_of_someone_known_is_refused(bot: Bot, join: Join
     assert votes_are(await poll_of(bot, hall, poll_id), [as_themselves, 0], voters=as_themselves)
 
 
+@on_both_links
 async def test_a_late_claim_is_ignored_for_the_sender_that_the_server_names(bot: Bot, join: Join) -> None:
     hall = await bot.open_hall()
     victim, mallory = await asyncio.gather(join(hall, "victim"), join(hall, "mallory"))
@@ -91,6 +106,7 @@ async def test_a_late_claim_is_ignored_for_the_sender_that_the_server_names(bot:
     assert my_vote(await synced(victim), poll_id) is None
 
 
+@on_the_sdk_link
 async def test_nobody_becomes_host_by_naming_one_who_is_here(bot: Bot, join: Join) -> None:
     hall = await bot.open_hall()
     host = await join(hall, "host", role="host")
@@ -107,6 +123,7 @@ async def test_nobody_becomes_host_by_naming_one_who_is_here(bot: Bot, join: Joi
     assert (await bot.found(f"/v1/halls/{hall}/polls"))["polls"] == []
 
 
+@on_the_sdk_link
 async def test_nobody_becomes_host_by_naming_one_who_is_about_to_join(bot: Bot, join: Join) -> None:
     hall = await bot.open_hall()
 
@@ -121,6 +138,7 @@ async def test_nobody_becomes_host_by_naming_one_who_is_about_to_join(bot: Bot, 
     assert (await bot.found(f"/v1/halls/{hall}/polls"))["polls"] == []
 
 
+@on_both_links
 async def test_nobody_becomes_host_by_claiming_so_later(bot: Bot, join: Join) -> None:
     hall = await bot.open_hall()
     _host, mallory = await asyncio.gather(join(hall, "host", role="host"), join(hall, "mallory"))
@@ -134,6 +152,7 @@ async def test_nobody_becomes_host_by_claiming_so_later(bot: Bot, join: Join) ->
     assert (await bot.found(f"/v1/halls/{hall}/polls"))["polls"] == []
 
 
+@on_the_sdk_link
 async def test_a_claim_of_somebody_who_never_joins_counts_nothing(bot: Bot, join: Join) -> None:
     hall = await bot.open_hall()
     poll_id = await open_poll(bot, hall)
@@ -159,6 +178,7 @@ async def test_a_claim_of_somebody_who_never_joins_counts_nothing(bot: Bot, join
     assert votes_are(await poll_of(bot, hall, poll_id), [as_themselves, 0], voters=as_themselves)
 
 
+@on_the_sdk_link
 async def test_a_certain_vote_overrides_an_inferred_one_and_is_not_overridden_by_one(bot: Bot, join: Join) -> None:
     hall = await bot.open_hall()
     poll_id = await open_poll(bot, hall)
@@ -201,6 +221,7 @@ async def test_a_certain_vote_overrides_an_inferred_one_and_is_not_overridden_by
     assert votes_are(await poll_of(bot, hall, poll_id), [counted, 1], voters=counted + 1)
 
 
+@on_both_links
 async def test_by_rpc_the_first_words_have_their_certain_sender(bot: Bot, join: Join) -> None:
     hall = await bot.open_hall()
     poll_id = await open_poll(bot, hall)
@@ -215,6 +236,7 @@ async def test_by_rpc_the_first_words_have_their_certain_sender(bot: Bot, join: 
     assert await bot.metric("relay_inferred_total") == 0
 
 
+@on_both_links
 async def test_a_host_has_host_rights_with_the_first_rpc(bot: Bot, join: Join) -> None:
     hall = await bot.open_hall()
     host = await join(hall, "host", role="host")
@@ -227,6 +249,7 @@ async def test_a_host_has_host_rights_with_the_first_rpc(bot: Bot, join: Join) -
         await viewer.rpc("poll", QUESTION)
 
 
+@on_both_links
 async def test_a_host_has_host_rights_with_the_first_chat_stream(bot: Bot, join: Join) -> None:
     hall = await bot.open_hall()
     poll_id = await open_poll(bot, hall)
@@ -240,6 +263,7 @@ async def test_a_host_has_host_rights_with_the_first_chat_stream(bot: Bot, join:
     assert (await poll_of(bot, hall, poll_id))["status"] == "closed"
 
 
+@on_both_links
 async def test_who_may_write_their_own_metadata_gets_no_role_from_it(bot: Bot, join: Join) -> None:
     hall = await bot.open_hall()
     own = {"can_update_own_metadata": True}
@@ -264,6 +288,7 @@ async def test_who_may_write_their_own_metadata_gets_no_role_from_it(bot: Bot, j
     assert (await bot.found(f"/v1/halls/{hall}/polls"))["polls"] == []
 
 
+@on_both_links
 async def test_without_that_right_nobody_can_write_themselves_a_role(bot: Bot, join: Join) -> None:
     hall = await bot.open_hall()
     mallory = await join(hall, "mallory")

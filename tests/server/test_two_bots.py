@@ -9,8 +9,9 @@ import pytest
 from tests.server.polls import a_vote, open_poll, poll_of, votes_are
 from tests.support.bot import Bot, StartBot, eventually
 from tests.support.clients import Join, Participant, RefusedError, new_id
+from tests.support.links import on_both_links
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, on_both_links]
 
 
 async def _serves(bot: Bot, hall: str) -> bool:

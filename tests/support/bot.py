@@ -15,6 +15,7 @@ import yaml
 
 from scripts.devstack.ports import LOOPBACK, free_port
 from scripts.devstack.process import Child
+from tests.support import links
 from tests.support.livekit_server import LiveKit
 
 __all__ = ["Answer", "Bot", "StartBot", "eventually"]
@@ -58,10 +59,6 @@ class StartBot(Protocol):
         ...
 
 
-LINK = os.environ.get("RELAY_TEST_LINK", "sdk")
-"""The link that the tests' bots stand on: `sdk`, or `native` to run the same tests on the other one."""
-
-
 class Bot:
     """`python -m relay_bot run` on a configuration, a database and a log file of its own.
 
@@ -72,6 +69,7 @@ class Bot:
         identity: How it is called in the halls.
         database: Its database, where it isn't `folder/relay.db`.
         port: The control endpoint's port; a free one if left out.
+        link: Its `link.kind`, said because what `auto` is depends on what this machine has built.
         settings: More of `config.yaml`, by section.
     """
 
@@ -84,12 +82,14 @@ class Bot:
         identity: str = "relay-bot",
         database: Path | None = None,
         port: int | None = None,
+        link: str = links.DEFAULT,
         settings: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.livekit = livekit
         self.folder = folder
         self.identity = identity
+        self.link = link
         self.halls = list(halls)
         self.database = database or folder / "relay.db"
         self.port = port or free_port()
@@ -103,7 +103,7 @@ class Bot:
             "relay-bot",
             [sys.executable, "-m", "relay_bot", "run", "--config", self.config],
             log=self.log,
-            env=environment | livekit.env | {"RELAY_CONTROL_TOKEN": self.token},
+            env=environment | livekit.env | {"RELAY_CONTROL_TOKEN": self.token} | self._link_program(),
             cwd=ROOT,
         )
 
@@ -114,11 +114,14 @@ class Bot:
             "control": {"host": LOOPBACK, "port": self.port},
             "storage": {"url": f"sqlite:///{self.database}"},
             "log": {"level": "info", "format": "json"},
-            "link": {"kind": LINK},  # said, because what `auto` is depends on what this machine has built
+            "link": {"kind": self.link},
         }
         for section, values in more.items():
             made[section] = made.get(section, {}) | dict(values)
         return made
+
+    def _link_program(self) -> dict[str, str]:
+        return {} if self.link == "sdk" else {"RELAY_LINK_BIN": str(links.link_binary())}
 
     # -- the process ---------------------------------------------------------------------------------
 

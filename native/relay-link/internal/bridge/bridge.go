@@ -18,7 +18,7 @@ import (
 )
 
 // Protocol is what both ends must have in common.
-const Protocol = 1
+const Protocol = 2
 
 const (
 	maxMessage   = 16 << 20         // of the bot's; it splits its own far below that
@@ -38,6 +38,7 @@ const (
 	opReply
 	opCredit
 	opPing
+	opText
 )
 
 // What an answer begins with.
@@ -49,10 +50,13 @@ const (
 	answerPong
 )
 
+var errGone = errors.New("the seat is gone")
+
 // Seat is what the bridge needs of a room.
 type Seat interface {
 	Join()
 	Publish(hall.Publish)
+	SendText(hall.Text)
 	Reply(hall.Reply)
 	Leave()
 }
@@ -168,11 +172,26 @@ func (b *Bridge) obey(r *pack.Reader) error {
 		case op == opLeave && size == 2:
 			b.leave(r.Int())
 		case op == opPublish && size == 8:
-			id, seat := r.Int(), r.Int()
-			b.publish(seat, hall.Publish{
+			id, seat := r.Int(), b.seat(r.Int())
+			packet := hall.Publish{
 				ID: id, Data: r.Bytes(), To: r.Strings(), Topic: r.String(), Reliable: r.Bool(),
 				Limit: seconds(r.Float()),
-			})
+			}
+			if seat != nil {
+				seat.Publish(packet)
+			} else {
+				b.Published(id, errGone)
+			}
+		case op == opText && size == 7:
+			id, seat := r.Int(), b.seat(r.Int())
+			text := hall.Text{
+				ID: id, Text: r.String(), To: r.Strings(), Topic: r.String(), Limit: seconds(r.Float()),
+			}
+			if seat != nil {
+				seat.SendText(text)
+			} else {
+				b.Published(id, errGone)
+			}
 		case op == opReply && size == 7:
 			seat := b.seat(r.Int())
 			reply := hall.Reply{
@@ -224,22 +243,16 @@ func (b *Bridge) leave(number int64) {
 	b.Gone(number)
 }
 
-func (b *Bridge) publish(number int64, packet hall.Publish) {
-	if seat := b.seat(number); seat != nil {
-		seat.Publish(packet)
-		return
-	}
-	b.Published(packet.ID, errors.New("the seat is gone"))
-}
-
 func (b *Bridge) pong(clock float64) {
 	b.post.SetClock(clock)
 	b.mu.Lock()
 	seats := len(b.seats)
 	b.mu.Unlock()
 	counts := b.post.Counts()
-	answer := pack.AppendInt(pack.AppendArray(nil, 6), answerPong)
-	for _, count := range []int64{int64(seats), counts.Frames, counts.Lossy, counts.Flooded, counts.Overflow} {
+	answer := pack.AppendInt(pack.AppendArray(nil, 8), answerPong)
+	for _, count := range []int64{
+		int64(seats), counts.Frames, counts.Lossy, counts.Flooded, counts.Overflow, counts.Texts, counts.Bytes,
+	} {
 		answer = pack.AppendInt(answer, count)
 	}
 	b.answer(answer)

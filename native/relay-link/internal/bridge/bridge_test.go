@@ -39,6 +39,11 @@ func (s *fakeSeat) Publish(p hall.Publish) {
 	s.told.Published(p.ID, nil)
 }
 
+func (s *fakeSeat) SendText(t hall.Text) {
+	s.box.Chat([]byte(t.Text), t.To[0], t.Topic, "stream")
+	s.told.Published(t.ID, nil)
+}
+
 func (s *fakeSeat) Reply(r hall.Reply) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -118,6 +123,12 @@ func publish(number, seat int64, data string) []byte {
 	b := pack.AppendInt(pack.AppendInt(pack.AppendInt(pack.AppendArray(nil, 8), opPublish), number), seat)
 	b = pack.AppendString(pack.AppendArray(pack.AppendBytes(b, []byte(data)), 1), "ann")
 	return pack.AppendFloat(pack.AppendBool(pack.AppendString(b, ""), true), 10)
+}
+
+func text(number, seat int64, text string) []byte {
+	b := pack.AppendInt(pack.AppendInt(pack.AppendInt(pack.AppendArray(nil, 7), opText), number), seat)
+	b = pack.AppendString(pack.AppendArray(pack.AppendString(b, text), 1), "ann")
+	return pack.AppendFloat(pack.AppendString(b, "lk.chat"), 10)
 }
 
 func greeted(t *testing.T) *bot {
@@ -256,7 +267,7 @@ func TestPingIsAnsweredWithCounts(t *testing.T) {
 	b := greeted(t)
 	b.send(pack.AppendFloat(pack.AppendInt(pack.AppendArray(nil, 2), opPing), 50))
 	r := b.read()
-	if r.Array() != 1 || r.Array() != 6 || r.Int() != answerPong || r.Int() != 0 || r.Int() != 0 {
+	if r.Array() != 1 || r.Array() != 8 || r.Int() != answerPong || r.Int() != 0 || r.Int() != 0 {
 		t.Fatal("no pong")
 	}
 }
@@ -265,6 +276,7 @@ func TestPingIsAnsweredWithCounts(t *testing.T) {
 func FuzzObey(f *testing.F) {
 	f.Add(append([]byte{0x91}, join(1, "t")...))
 	f.Add(append([]byte{0x91}, publish(1, 1, "x")...))
+	f.Add(append([]byte{0x91}, text(1, 1, "x")...))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		_, its := net.Pipe()
 		newSeat := func(options hall.Options, post *mail.Post, told hall.Told) Seat {

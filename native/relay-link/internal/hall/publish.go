@@ -1,9 +1,11 @@
 package hall
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"time"
+	"unicode/utf8"
 
 	"github.com/livekit/protocol/livekit"
 	lksdk "github.com/livekit/server-sdk-go/v2"
@@ -16,6 +18,7 @@ const (
 	maxOutgoing  = 512     // packets of one room that may wait
 	maxOutBytes  = 4 << 20
 	controlLimit = 10 * time.Second // for packets that nobody waits for
+	chunkBytes   = 15_000           // of a text stream that one packet carries
 )
 
 var (
@@ -44,12 +47,25 @@ type Reply struct {
 	Message string
 }
 
+// Text is a text to send as a stream.
+type Text struct {
+	ID    int64
+	Text  string
+	To    []string // identities; everybody without any
+	Topic string
+	Limit time.Duration
+}
+
 type outgoing struct {
 	id     int64 // of the question that is answered when it is sent, or 0
 	packet *livekit.DataPacket
 	lossy  bool
 	until  time.Time
+	stream *sending // of which it is a part, or nil
 }
+
+// sending is a stream on its way. Once a part of it could not be sent, the others are not, either.
+type sending struct{ failed error }
 
 func to(identity string, packet *livekit.DataPacket) *livekit.DataPacket {
 	packet.DestinationIdentities = []string{identity}
@@ -73,6 +89,48 @@ func (s *Seat) Publish(p Publish) {
 	})
 }
 
+// SendText sends a text as a stream, after what was sent before it, and answers when the channel has taken all of it.
+func (s *Seat) SendText(t Text) {
+	id, length := rand.Text(), uint64(len(t.Text))
+	packets := []*livekit.DataPacket{{Value: &livekit.DataPacket_StreamHeader{StreamHeader: &livekit.DataStream_Header{
+		StreamId:    id,
+		Timestamp:   time.Now().UnixMilli(),
+		Topic:       t.Topic,
+		MimeType:    "text/plain",
+		TotalLength: &length,
+		ContentHeader: &livekit.DataStream_Header_TextHeader{
+			TextHeader: &livekit.DataStream_TextHeader{OperationType: livekit.DataStream_CREATE},
+		},
+	}}}}
+	for n, part := range split(t.Text, chunkBytes) {
+		chunk := &livekit.DataStream_Chunk{StreamId: id, ChunkIndex: uint64(n), Content: []byte(part)}
+		packets = append(packets, &livekit.DataPacket{Value: &livekit.DataPacket_StreamChunk{StreamChunk: chunk}})
+	}
+	trailer := &livekit.DataStream_Trailer{StreamId: id}
+	packets = append(packets, &livekit.DataPacket{Value: &livekit.DataPacket_StreamTrailer{StreamTrailer: trailer}})
+	parts, stream := make([]outgoing, len(packets)), &sending{}
+	for n, packet := range packets {
+		packet.DestinationIdentities = t.To
+		parts[n] = outgoing{packet: packet, until: time.Now().Add(t.Limit), stream: stream}
+	}
+	parts[len(parts)-1].id = t.ID
+	s.send(parts...)
+}
+
+// split cuts a text into parts of at most so many bytes, between characters: some clients decode each by itself.
+func split(text string, limit int) []string {
+	var parts []string
+	for len(text) > limit {
+		end := limit
+		for !utf8.RuneStart(text[end]) {
+			end--
+		}
+		parts = append(parts, text[:end])
+		text = text[end:]
+	}
+	return append(parts, text)
+}
+
 // Reply sends the answer to an RPC.
 func (s *Seat) Reply(r Reply) {
 	response := &livekit.RpcResponse{RequestId: r.Request}
@@ -90,23 +148,27 @@ func (s *Seat) Reply(r Reply) {
 	})})
 }
 
-// send queues a packet, and starts the sender if it isn't at work.
-func (s *Seat) send(out outgoing) {
-	if out.until.IsZero() {
-		out.until = time.Now().Add(controlLimit)
+// send queues packets, all or none, and starts the sender if it isn't at work. The last may have an id.
+func (s *Seat) send(parts ...outgoing) {
+	size, largest := 0, 0
+	for n, part := range parts {
+		if part.until.IsZero() {
+			parts[n].until = time.Now().Add(controlLimit)
+		}
+		bytes := proto.Size(part.packet)
+		size, largest = size+bytes, max(largest, bytes)
 	}
-	size := proto.Size(out.packet)
 	var err error
 	s.mu.Lock()
 	switch {
 	case s.ended:
 		err = errGone
-	case size > maxPacket:
+	case largest > maxPacket:
 		err = errLarge
-	case len(s.outgoing) >= maxOutgoing || s.outBytes+size > maxOutBytes:
+	case len(s.outgoing)+len(parts) > maxOutgoing || s.outBytes+size > maxOutBytes:
 		err = errBusy
 	default:
-		s.outgoing = append(s.outgoing, out)
+		s.outgoing = append(s.outgoing, parts...)
 		s.outBytes += size
 		if !s.sending {
 			s.sending = true
@@ -115,7 +177,7 @@ func (s *Seat) send(out outgoing) {
 	}
 	s.mu.Unlock()
 	if err != nil {
-		s.published(out, err)
+		s.published(parts[len(parts)-1], err)
 	}
 }
 
@@ -143,8 +205,19 @@ func (s *Seat) sendAll() {
 			out.packet.Sequence = s.sequence
 		}
 		s.mu.Unlock()
-		s.published(out, s.sendOne(out))
+		s.published(out, s.sendPart(out))
 	}
+}
+
+// sendPart sends a packet, unless it is of a stream that has failed. Only one goroutine calls it at a time.
+func (s *Seat) sendPart(out outgoing) error {
+	if out.stream == nil {
+		return s.sendOne(out)
+	}
+	if out.stream.failed == nil {
+		out.stream.failed = s.sendOne(out)
+	}
+	return out.stream.failed
 }
 
 func (s *Seat) sendOne(out outgoing) error {

@@ -28,7 +28,20 @@ const (
 	sidLimit   = 2 * time.Second  // the room's sid may come a little after the join
 	leaveLimit = 2 * time.Second
 	pollEvery  = 5 * time.Millisecond
+	widenPause = 100 * time.Millisecond
 )
+
+var widening atomic.Bool
+
+// widenSoon widens the sockets once for all rooms that connect at about this time.
+func widenSoon() {
+	if widening.CompareAndSwap(false, true) {
+		time.AfterFunc(widenPause, func() {
+			widening.Store(false)
+			widenSockets()
+		})
+	}
+}
 
 // Options say which room to join, and what of it to hand on.
 type Options struct {
@@ -115,6 +128,7 @@ func (s *Seat) Join() {
 		s.told.Gone(s.options.Seat)
 		return
 	}
+	widenSoon()
 	s.told.Joined(s.options.Seat, sid, nil)
 	s.box.Release()
 }
@@ -304,6 +318,7 @@ func (s *Seat) mended() {
 	}
 	sid := s.sid
 	s.mu.Unlock()
+	widenSoon()
 	if was && !s.box.Resumed(sid) {
 		s.overflowed()
 	}

@@ -2,9 +2,11 @@ package hall
 
 import (
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/livekit/protocol/livekit"
 
@@ -166,6 +168,76 @@ func TestStreamsHaveBounds(t *testing.T) {
 	s.participant(person("PA_1", 2, livekit.ParticipantInfo_DISCONNECTED))
 	if len(s.streams) != 0 {
 		t.Fatal("the streams of one who left are kept")
+	}
+	// One that is too long, the sender's seventeenth to last, two that broke, all that stood still, the new one.
+	if dropped := post.Counts().Texts; dropped != 1+maxSenderStreams+maxSenderStreams+1 {
+		t.Fatalf("%d counted", dropped)
+	}
+}
+
+func TestAByteStreamIsCountedAndLeftAlone(t *testing.T) {
+	s, post, _ := seated()
+	s.streamHeader(&livekit.DataStream_Header{
+		StreamId: "picture", Topic: "lk.chat",
+		ContentHeader: &livekit.DataStream_Header_ByteHeader{ByteHeader: &livekit.DataStream_ByteHeader{Name: "a.png"}},
+	}, "ann")
+	s.streamChunk(&livekit.DataStream_Chunk{StreamId: "picture", Content: make([]byte, 50)}, "ann")
+	s.streamTrailer(&livekit.DataStream_Trailer{StreamId: "picture"}, "ann")
+	if found := tags(t, post); len(found) != 0 || len(s.streams) != 0 {
+		t.Fatalf("told %v, %d under way", found, len(s.streams))
+	}
+	if c := post.Counts(); c.Bytes != 1 || c.Texts != 0 {
+		t.Fatalf("counted: %+v", c)
+	}
+}
+
+func TestATextIsCutBetweenCharacters(t *testing.T) {
+	text := strings.Repeat("aé€😀", 10)
+	for limit := 4; limit < len(text)+2; limit++ {
+		parts := split(text, limit)
+		if strings.Join(parts, "") != text {
+			t.Fatalf("limit %d: cut to %q", limit, parts)
+		}
+		for _, part := range parts {
+			if len(part) > limit || part == "" || !utf8.ValidString(part) {
+				t.Fatalf("limit %d: a part is %q", limit, part)
+			}
+		}
+	}
+}
+
+func TestATextIsSentWholeOrNotAtAll(t *testing.T) {
+	s, _, answers := seated()
+	many := make([]string, 4000)
+	for n := range many {
+		many[n] = "a-participant-with-a-name"
+	}
+	s.SendText(Text{ID: 1, Text: "hello", To: many, Limit: time.Second})
+	s.SendText(Text{ID: 2, Text: "hello", Limit: 50 * time.Millisecond}) // the channels are not open: it waits
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(pollEvery) {
+		answers.mu.Lock()
+		_, answered := answers.published[2]
+		answers.mu.Unlock()
+		if answered {
+			break
+		}
+	}
+	answers.mu.Lock()
+	if !errors.Is(answers.published[1], errLarge) || !errors.Is(answers.published[2], errLate) {
+		t.Fatalf("answered %v and %v", answers.published[1], answers.published[2])
+	}
+	answers.mu.Unlock()
+	for n := range int64(maxOutgoing/3 + 2) { // one packet of them may be with the channel already
+		s.SendText(Text{ID: 10 + n, Text: "hello", Limit: time.Minute})
+	}
+	s.mu.Lock()
+	waiting := len(s.outgoing)
+	s.ended = true
+	s.mu.Unlock()
+	answers.mu.Lock()
+	defer answers.mu.Unlock()
+	if last := answers.published[10+maxOutgoing/3+1]; !errors.Is(last, errBusy) || waiting > maxOutgoing {
+		t.Fatalf("%d wait, the last was answered %v", waiting, last)
 	}
 }
 

@@ -32,14 +32,16 @@ type stream struct {
 }
 
 func (s *Seat) streamHeader(header *livekit.DataStream_Header, sender string) {
+	if header.GetByteHeader() != nil {
+		s.box.BytesDropped() // its chunks are chunks of no stream
+		return
+	}
 	if header.GetTextHeader() == nil || !slices.Contains(s.options.Topics, header.GetTopic()) {
 		return
 	}
-	if header.GetTotalLength() > uint64(s.options.MaxStream) {
-		return
-	}
 	inline, deflated, ok := parseExtension(header.ProtoReflect().GetUnknown())
-	if !ok {
+	if !ok || header.GetTotalLength() > uint64(s.options.MaxStream) {
+		s.box.TextDropped()
 		return
 	}
 	opened := &stream{topic: header.GetTopic(), total: -1, deflated: deflated, data: inline, last: time.Now()}
@@ -52,9 +54,11 @@ func (s *Seat) streamHeader(header *livekit.DataStream_Header, sender string) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.roomForStream(sender) {
-		s.streams[streamKey{sender, header.GetStreamId()}] = opened
+	if !s.roomForStream(sender) {
+		s.box.TextDropped()
+		return
 	}
+	s.streams[streamKey{sender, header.GetStreamId()}] = opened
 }
 
 // Fields of livekit.DataStream.Header that are newer than the SDK's protocol: clients that see nobody in the
@@ -101,7 +105,7 @@ func (s *Seat) roomForStream(sender string) bool {
 	mine, bytes, idle := 0, 0, time.Now().Add(-streamIdle)
 	for key, one := range s.streams {
 		if one.last.Before(idle) {
-			delete(s.streams, key)
+			s.dropStream(key)
 			continue
 		}
 		bytes += len(one.data)
@@ -121,7 +125,7 @@ func (s *Seat) streamChunk(chunk *livekit.DataStream_Chunk, sender string) {
 		return
 	}
 	if len(one.data)+len(chunk.GetContent()) > s.options.MaxStream {
-		delete(s.streams, key)
+		s.dropStream(key)
 		return
 	}
 	one.data = append(one.data, chunk.GetContent()...)
@@ -134,8 +138,12 @@ func (s *Seat) streamTrailer(trailer *livekit.DataStream_Trailer, sender string)
 	one := s.streams[key]
 	delete(s.streams, key)
 	s.mu.Unlock()
-	if one != nil && trailer.GetReason() == "" {
+	switch {
+	case one == nil:
+	case trailer.GetReason() == "":
 		s.streamDone(key, one)
+	default:
+		s.box.TextDropped()
 	}
 }
 
@@ -147,7 +155,9 @@ func (s *Seat) streamDone(key streamKey, one *stream) {
 	}
 	if len(data) <= s.options.MaxStream && (one.total < 0 || one.total == len(data)) && utf8.Valid(data) {
 		s.box.Chat(data, key.sender, one.topic, key.id)
+		return
 	}
+	s.box.TextDropped()
 }
 
 // inflate gives the inflated data, or one byte more than the limit if it is longer or broken: a few bytes can be
@@ -163,7 +173,12 @@ func inflate(data []byte, limit int) []byte {
 func (s *Seat) dropStreams(sender string) {
 	for key := range s.streams {
 		if key.sender == sender {
-			delete(s.streams, key)
+			s.dropStream(key)
 		}
 	}
+}
+
+func (s *Seat) dropStream(key streamKey) {
+	delete(s.streams, key)
+	s.box.TextDropped()
 }

@@ -87,6 +87,20 @@ func (x *Box) Chat(data []byte, sender, topic, streamID string) bool {
 	return true
 }
 
+// TextDropped counts a text stream that was dropped before it was whole.
+func (x *Box) TextDropped() {
+	x.post.mu.Lock()
+	x.post.counts.Texts++
+	x.post.mu.Unlock()
+}
+
+// BytesDropped counts a byte stream.
+func (x *Box) BytesDropped() {
+	x.post.mu.Lock()
+	x.post.counts.Bytes++
+	x.post.mu.Unlock()
+}
+
 // RPC puts a request in, to be answered under its id. It tells whether there was room.
 func (x *Box) RPC(data, sender, request string) bool {
 	x.post.mu.Lock()

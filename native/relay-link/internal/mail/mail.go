@@ -29,6 +29,8 @@ type Counts struct {
 	Lossy    int64 // lossy frames dropped from a full box
 	Flooded  int64 // frames dropped because their sender flooded a full box
 	Overflow int64 // frames dropped from a box beyond all bounds
+	Texts    int64 // text streams dropped before they were whole: too long, too many, broken off
+	Bytes    int64 // byte streams, which the bot has no use for
 }
 
 // Post collects the rooms' boxes and makes messages of them.
