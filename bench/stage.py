@@ -136,7 +136,7 @@ class OneHall:
             ours.open_poll(name, POLL, OPTIONS)
             joined = time.monotonic()
             for bot in (ours, *bare):
-                # Each participant's first packet makes its connection, and can vanish: so ask for an answer.
+                # A participant's first packet can vanish: so ask for an answer.
                 crowd.burst(
                     bot.identity,
                     POLL,

@@ -173,7 +173,11 @@ func (p *participant) connect(cmd command, hall string) error {
 		}
 	}
 	p.room, err = lksdk.ConnectToRoomWithToken(cmd.URL, token, callbacks, lksdk.WithAutoSubscribe(false))
-	return err
+	if err != nil {
+		return err
+	}
+	// The SDK makes the connection to send on with the first packet: so it is one that concerns nobody else.
+	return p.send(p.identity, nil)
 }
 
 func (p *participant) disconnect() {

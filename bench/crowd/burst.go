@@ -104,6 +104,9 @@ func settle(people []*participant, cmd command, until time.Time) (resent int) {
 		waiting := 0
 		for _, person := range people {
 			for _, vote := range person.pending.due(time.Now(), time.Duration(cmd.ResendMS)*time.Millisecond) {
+				if time.Now().After(until) { // sending may block
+					return resent
+				}
 				resent++
 				_ = person.send(cmd.To, vote) // a failed one stays unanswered, and is counted as such
 			}

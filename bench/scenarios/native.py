@@ -35,7 +35,6 @@ _IDLE_SECONDS = 10.0
 _JOIN_PAUSE = 0.05
 _RESEND_SECONDS = 2.0
 _TOGETHER = (1, 10, 100)  # packets in a message of the link's: a quiet hall's, a busy one's, a crowd's
-_CONNECT_SECONDS = 0.04  # for a participant's first packet, before the next one's
 
 
 def acks(stage: Stage) -> list[Row]:
@@ -111,7 +110,7 @@ def halls(stage: Stage) -> list[Row]:
         votes=1,
         options=OPTIONS,
         with_id=True,
-        spread_seconds=len(names) * _CONNECT_SECONDS,
+        spread_seconds=plan.spread_seconds,
         resend_seconds=_RESEND_SECONDS,
     )
     costs = _message_costs(stage, one, many, names)
@@ -194,30 +193,17 @@ def _joins_a_second(bot: RelayBot, names: list[str]) -> float:
 
 
 def audience(stage: Stage) -> list[Row]:
-    """A thousand participants join and vote, one after the other; then each votes once within the same second.
+    """A thousand participants join; then each votes once within the same second.
 
-    The first votes make the participants' connections, which take the server a while. A vote whose answer is
-    late is sent again with the same id, as clients do; the journal and the tally say whether any counted twice.
+    A vote whose answer is late is sent again with the same id, as clients do; the journal and the tally say
+    whether any counted twice.
     """
     people, name = stage.plan.native_audience, "audience"
     ours = stage.relay_bot(name, [name], "native")
     ours.start()
     with stage.voice.busy(f"{people:,} participants join a hall"):
         stage.crowd.join([name], people)
-        ours.open_poll(name, "warm-up", OPTIONS)
-        stage.crowd.burst(
-            ours.identity,
-            "warm-up",
-            halls=[name],
-            votes=1,
-            options=OPTIONS,
-            with_id=True,
-            spread_seconds=people * _CONNECT_SECONDS,
-            resend_seconds=_RESEND_SECONDS,
-            seconds=120,
-        )
     ours.open_poll(name, POLL, OPTIONS)
-    before = ours.votes_kept()
     outcome = stage.crowd.burst(
         ours.identity,
         POLL,
@@ -228,7 +214,7 @@ def audience(stage: Stage) -> list[Row]:
         spread_seconds=stage.plan.spread_seconds,
         resend_seconds=_RESEND_SECONDS,
     )
-    tally, kept = ours.tally(name, POLL), ours.votes_kept() - before
+    tally, kept = ours.tally(name, POLL), ours.votes_kept()
     if tally is None:
         raise BenchError("the bot could not say how the poll stands")
     late = 2 * stage.plan.spread_seconds * 1000
