@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.errors import CannotBuildError
-from scripts.devstack.provision import GO_BIN_VERSION, cache_root, find_go, go_version
+from scripts.devstack.errors import StackError
+from scripts.devstack.provision import cache_root, go_toolchain
 from scripts.devstack.voice import Voice
 
 _SOURCES = Path(__file__).resolve().parents[1] / "crowd"
@@ -38,7 +39,7 @@ def ensure_programs(voice: Voice) -> Programs:
         return programs
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target) as work:
-        go = _find_go()
+        go = _find_go(voice)
         with voice.busy("building the crowd (once, under a minute)"):
             _build(go, Path(work))
         for program in (programs.crowd, programs.echo):
@@ -58,13 +59,11 @@ def _hash_of_sources() -> str:
     return digest.hexdigest()[:16]
 
 
-def _find_go() -> Path:
-    """A Go on PATH, or the one that was fetched to build livekit-server."""
-    fetched = cache_root() / "go" / GO_BIN_VERSION / "go" / "bin" / "go"
-    go = find_go() or (fetched if go_version(fetched) else None)
-    if go is None:
-        raise CannotBuildError("no Go: the crowd of participants is a Go program, and there is no Go on PATH")
-    return go
+def _find_go(voice: Voice) -> Path:
+    try:
+        return go_toolchain(voice)
+    except StackError as problem:
+        raise CannotBuildError(f"the crowd of participants is a Go program: {problem}") from problem
 
 
 def _build(go: Path, into: Path) -> None:

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, contextmanager, nullcontext
 import psutil
 import pytest
 
+from bench.drive.crowd import Crowd, Outcome
 from tests.server.polls import open_poll, poll_of, votes_are
 from tests.support.bot import Bot, StartBot, eventually
 from tests.support.crowd import crowd_on
@@ -54,6 +55,24 @@ def stalled(bot: Bot) -> Generator[None]:
         os.kill(bot.pid, signal.SIGCONT)
 
 
+async def _vote(
+    crowd: Crowd, bot: Bot, hall: str, poll_id: str, *, votes: int, seconds: float, answered: bool
+) -> Outcome:
+    return await asyncio.to_thread(
+        lambda: crowd.burst(
+            bot.identity,
+            poll_id,
+            halls=[hall],
+            votes=votes,
+            options=2,
+            with_id=answered,
+            spread_seconds=seconds,
+            resend_seconds=2,
+            seconds=seconds + 30,
+        )
+    )
+
+
 async def test_beside_a_hall_that_floods_all_votes_are_acked(livekit: LiveKit, start_bot: StartBot) -> None:
     """20,000 packets a second into one hall, votes into another, and a bot that stands still for half of the time.
 
@@ -62,18 +81,20 @@ async def test_beside_a_hall_that_floods_all_votes_are_acked(livekit: LiveKit, s
     bot = await start_bot()
     loud, hall = await bot.open_hall(), await bot.open_hall()
     async with crowd_on(livekit) as flooders, crowd_on(livekit) as voters:
-        await asyncio.gather(flooders.join(loud, FLOODERS), voters.join(hall, VOTERS))
+        await asyncio.gather(
+            asyncio.to_thread(flooders.join, [loud], FLOODERS), asyncio.to_thread(voters.join, [hall], VOTERS)
+        )
         await asyncio.gather(bot.live(loud, present=FLOODERS), bot.live(hall, present=VOTERS))
         poll_id, loud_poll = await open_poll(bot, hall), await open_poll(bot, loud)
         process = psutil.Process(bot.pid)
         async with growth([process, *process.children()]) as grown:
             voting = asyncio.create_task(
-                voters.vote(bot.identity, hall, poll_id, votes=VOTES_EACH, seconds=2 * SECONDS)
+                _vote(voters, bot, hall, poll_id, votes=VOTES_EACH, seconds=2 * SECONDS, answered=True)
             )
             for standing in (nullcontext(), stalled(bot)):
                 with standing:
-                    await flooders.vote(
-                        bot.identity, loud, loud_poll, votes=FLOOD_EACH // 2, seconds=SECONDS / 2, answered=False
+                    await _vote(
+                        flooders, bot, loud, loud_poll, votes=FLOOD_EACH // 2, seconds=SECONDS / 2, answered=False
                     )
             voted = await voting
         assert len(grown()) == 2, "the bot and its link"

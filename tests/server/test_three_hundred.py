@@ -11,11 +11,10 @@ import msgspec
 import pytest
 
 from bench.drive.crowd import Crowd, Insistence
-from bench.drive.programs import ensure_programs
-from scripts.devstack.voice import Voice
 from tests.server.polls import open_poll, poll_of, votes_are
 from tests.support.bot import Bot, StartBot, eventually
 from tests.support.clients import Join
+from tests.support.crowd import crowd_on
 from tests.support.livekit_server import LiveKit
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(600)]
@@ -29,9 +28,8 @@ A_SECOND = 2
 @pytest.fixture
 async def crowd(livekit: LiveKit) -> AsyncGenerator[Crowd]:
     """A crowd of light participants: as many on the Python SDK would cost more than the bot that they vote with."""
-    made = await asyncio.to_thread(lambda: Crowd(ensure_programs(Voice()).crowd, livekit.server))
-    yield made
-    await asyncio.to_thread(made.close)
+    async with crowd_on(livekit) as crowd:
+        yield crowd
 
 
 async def test_three_hundred_vote_in_one_second_over_a_kill_9(start_bot: StartBot, join: Join, crowd: Crowd) -> None:
