@@ -32,13 +32,13 @@ from relay_bot.journal.writer import Journal
 from relay_bot.link import Arrival, Frame, Joined, Presence, Seat, Sink
 from relay_bot.observe import logs
 from relay_bot.settings import GateSettings, LogSettings, Rate, Settings, StorageSettings
+from relay_bot.tuning import tune_interpreter
 
 OPTIONS = 4
 _HOST = "host"
 _FRAMES_AT_ONCE = 250
 _JOINS_AT_ONCE = 5_000
 _MOST_UNDECIDED = 8_000  # below the mailbox's bound: nothing is refused as `busy`
-_SWITCH_INTERVAL = 0.001  # as relay-bot itself sets it
 _LIMIT = 40.0
 
 
@@ -249,7 +249,7 @@ def main() -> None:
     parser.add_argument("--killed", action="store_true", help="end without saying goodbye")
     arguments = parser.parse_args()
     logs.configure(LogSettings(level="warning"))
-    sys.setswitchinterval(_SWITCH_INTERVAL)
+    tune_interpreter()
     _pin_to_one_core()
     with ExitStack() as owned:
         database = arguments.database

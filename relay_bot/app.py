@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import signal
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -39,13 +37,12 @@ from relay_bot.livekit.rooms import LivekitRooms
 from relay_bot.livekit.webhooks import Webhooks
 from relay_bot.observe import logs
 from relay_bot.settings import Settings, SettingsError, load
+from relay_bot.tuning import tune_interpreter
 
 log = structlog.get_logger("app")
 
 _RELOADABLE: Final = ("halls", "roles", "gate", "commands", "log", "plugins")
 """Sections that a reload takes up: new halls have them. The others need a restart."""
-_SWITCH_INTERVAL: Final = 0.001
-"""How long the loop may keep Python's lock when the journal's thread waits for it (seconds)."""
 
 
 class App:
@@ -80,7 +77,6 @@ class App:
             )
         token = control_token(settings.control, self._base)
         plugins = load_plugins(settings.plugins, self._base)
-        sys.setswitchinterval(_SWITCH_INTERVAL)
         watchdog = Watchdog()
         if threading.current_thread() is threading.main_thread():
             watchdog.start()
@@ -114,11 +110,7 @@ class App:
         self.control = ControlServer(settings.control, Guard(settings.control, token), operations, webhook)
         await self.control.start()
         self._stages.append(("control", self.control.stop, 5.0))
-        # What has been made by now stays: the collector need not look at it again, nor so often. A full collection
-        # stops every hall (50 to 150 ms with 100,000 voters in memory), and there are hardly any cycles to find.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(50_000, 20, 100)
+        tune_interpreter()
         finder = asyncio.create_task(halls.run(), name="halls")
         self._stages.append(("finder", lambda: _cancel(finder), 2.0))
         log.info(
