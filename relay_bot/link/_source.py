@@ -5,4 +5,4 @@
 
 from typing import Final
 
-SOURCE: Final = "1b302d855d755496"
+SOURCE: Final = "3322b4ab391c1e2a"

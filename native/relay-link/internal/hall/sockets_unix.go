@@ -13,9 +13,9 @@ import (
 const receiveBuffer = 2 << 20
 
 // widenSockets gives the UDP sockets of this process a larger receive buffer; the system may allow less. The usual
-// one holds a tenth of a window: what comes in a burst while we aren't scheduled is lost, and when much is lost at
-// once, the SFU sends it again so late that the room hears nothing for many seconds. The SDK makes the sockets and
-// doesn't show them, so they are found among the process's own descriptors.
+// one holds a tenth of a window: what comes in a burst while we aren't scheduled is lost, and sent again by the SFU
+// only seconds later. The SDK makes the sockets and doesn't show them, so they are found among the process's own
+// descriptors.
 func widenSockets() {
 	entries, _ := os.ReadDir("/dev/fd") // what can't be listed stays as it is
 	for _, entry := range entries {
