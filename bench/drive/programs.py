@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import shutil
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -10,12 +9,11 @@ from pathlib import Path
 
 from bench.errors import CannotBuildError
 from scripts.devstack.errors import StackError
-from scripts.devstack.provision import cache_root, go_toolchain
+from scripts.devstack.provision import cache_root, go_toolchain, keep_builds
 from scripts.devstack.voice import Voice
 
 _SOURCES = Path(__file__).resolve().parents[1] / "crowd"
 _BUILD_SECONDS = 900
-_KEPT_BUILDS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +30,10 @@ def ensure_programs(voice: Voice) -> Programs:
     Raises:
         CannotBuildError: Go can't be had, or the build failed; the text says which.
     """
-    builds = cache_root() / "bench-crowd"
-    target = builds / _hash_of_sources()
+    target = cache_root() / "bench-crowd" / _hash_of_sources()
     programs = Programs(target / "crowd", target / "echo")
     if os.access(programs.crowd, os.X_OK) and os.access(programs.echo, os.X_OK):
+        keep_builds(target)
         return programs
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target) as work:
@@ -44,9 +42,7 @@ def ensure_programs(voice: Voice) -> Programs:
             _build(go, Path(work))
         for program in (programs.crowd, programs.echo):
             os.replace(Path(work) / program.name, program)
-    newest_first = sorted(builds.iterdir(), key=lambda build: build.stat().st_mtime, reverse=True)
-    for old in newest_first[_KEPT_BUILDS:]:
-        shutil.rmtree(old, ignore_errors=True)
+    keep_builds(target)
     return programs
 
 

@@ -9,7 +9,7 @@ from bench.errors import BenchError
 from bench.measure import Spread, idle_share, memory_bytes
 from bench.report import Row
 from bench.scenarios.halls import message_cost
-from bench.scenarios.votes import Acked, acked_burst, cpu_row, require
+from bench.scenarios.votes import ROUND_TRIP, Acked, acked_burst, cpu_row, require, round_trip_rows
 from bench.stage import OPTIONS, POLL, NativeHall, Stage
 
 ACKS_PYTHON = "native link: CPU an acked, durable vote in a burst, against a bare echo on the Python SDK"
@@ -17,6 +17,7 @@ ACKS_GO = "native link: the same against a bare echo on the Go SDK, which keeps 
 PYTHON_HOLD, GO_HOLD = 0.08, 2.5
 WAIT = "native link: ack p99 in a burst of {:,} votes from {} participants within a second"
 WAIT_MS_HOLD, WAIT_HOLD = 250.0, 0.1
+ROUND_TRIP_NATIVE = f"native link: {ROUND_TRIP}"
 JOINS = "native link: {} halls found at once, joined and live"
 JOINS_HOLD = 30.0
 MEMORY = "native link: memory for an idle hall (USS), with {} halls"
@@ -73,6 +74,11 @@ def _wait_row(stage: Stage, ours: list[Acked], python: list[Acked], go: list[Ack
             "go_ms": [one.wait.p99 for one in go],
         },
     )
+
+
+def round_trip(stage: Stage) -> list[Row]:
+    """One vote at a time, beside the bare echo on the Python SDK, as `rtt` has it for the other link."""
+    return round_trip_rows(stage, stage.native_hall(), "native_rtt", ROUND_TRIP_NATIVE)
 
 
 def halls(stage: Stage) -> list[Row]:
@@ -253,6 +259,7 @@ def socket(frames: int, rounds: int) -> list[Row]:
 
 SCENARIOS: dict[str, Callable[[Stage], list[Row]]] = {
     "native_acks": acks,
+    "native_rtt": round_trip,
     "native_halls": halls,
     "native_audience": audience,
 }

@@ -9,7 +9,7 @@ from bench.drive.ours import RelayBot
 from bench.errors import BenchError
 from bench.measure import Spread, cost_of, quantile
 from bench.report import Row
-from bench.stage import OPTIONS, POLL, OneHall, Stage
+from bench.stage import OPTIONS, POLL, NativeHall, OneHall, SdkHall, Stage
 
 TALLY = "CPU a vote, tallied and durable, no `id`, against a bare sink"
 TALLY_HOLD = 1.2
@@ -111,11 +111,16 @@ def acked_burst(stage: Stage, hall: OneHall, bot: RelayBot | Bare, votes: int, s
 
 
 def round_trip(stage: Stage) -> list[Row]:
-    """One vote at a time, each sent after the answer to the one before.
+    """One vote at a time, each sent after the answer to the one before."""
+    return round_trip_rows(stage, stage.sdk_hall(), "rtt", ROUND_TRIP)
+
+
+def round_trip_rows(stage: Stage, hall: SdkHall | NativeHall, name: str, what: str) -> list[Row]:
+    """How long the answer takes, from ours and from the bare echo on the Python SDK.
 
     A round takes its turns in short blocks, so that both bots share whatever else the machine does.
     """
-    hall, plan = stage.sdk_hall(), stage.plan
+    plan = stage.plan
     block = max(1, plan.pings // _BLOCKS)
 
     def pings(bot: RelayBot | Bare) -> list[float]:
@@ -134,18 +139,20 @@ def round_trip(stage: Stage) -> list[Row]:
         ours.append(mine)
         bare.append(theirs)
     return [
-        _round_trip_row(ours, bare, "p50", 0.50, P50_HOLD),
-        _round_trip_row(ours, bare, "p99", 0.99, P99_HOLD),
+        _round_trip_row(f"{name}_p50", f"{what}: p50", ours, bare, 0.50, P50_HOLD),
+        _round_trip_row(f"{name}_p99", f"{what}: p99", ours, bare, 0.99, P99_HOLD),
     ]
 
 
-def _round_trip_row(ours: list[list[float]], bare: list[list[float]], name: str, share: float, hold: float) -> Row:
+def _round_trip_row(
+    name: str, what: str, ours: list[list[float]], bare: list[list[float]], share: float, hold: float
+) -> Row:
     mine = [quantile(samples, share) for samples in ours]
     theirs = [quantile(samples, share) for samples in bare]
     ratio = Spread.of_ratios(mine, theirs)
     return Row(
-        f"rtt_{name}",
-        f"{ROUND_TRIP}: {name}",
+        name,
+        what,
         f"≤ {hold:g}×",
         f"{Spread.of(mine).median:.2f} ms",
         f"{Spread.of(theirs).median:.2f} ms",

@@ -8,7 +8,6 @@ python -m scripts.devstack.native_link --stamp          after a change of its so
 import hashlib
 import os
 import re
-import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ from pathlib import Path
 
 from relay_bot.link import _source, choose
 from scripts.devstack.errors import StackError
-from scripts.devstack.provision import FOREIGN, build_lock, go_toolchain, run_build
+from scripts.devstack.provision import FOREIGN, build_lock, go_toolchain, keep_builds, run_build
 from scripts.devstack.signals import Interrupted, raise_on_signals
 from scripts.devstack.voice import Voice
 
@@ -58,12 +57,13 @@ def ensure_link(voice: Voice, env: Mapping[str, str] = os.environ) -> Path:
     require_stamp()
     target = choose.cached_native(env)
     if os.access(target, os.X_OK):
+        keep_builds(target.parent)
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     with build_lock(target.parents[1] / "build.lock", voice, "relay-link"):
         if not os.access(target, os.X_OK):  # or whoever held the lock has built it
             build(target, voice, {name: value for name, value in env.items() if name not in FOREIGN})
-    _keep_newest(target.parents[1], 3)
+    keep_builds(target.parent)
     return target
 
 
@@ -96,12 +96,6 @@ def build(target: Path, voice: Voice, env: Mapping[str, str] = os.environ) -> No
         if failure is not None:
             raise StackError(f"could not build relay-link ({failure}): check the network, or set link.kind to sdk")
         os.replace(made, target)
-
-
-def _keep_newest(builds: Path, count: int) -> None:
-    newest_first = sorted((path for path in builds.iterdir() if path.is_dir()), key=lambda path: -path.stat().st_mtime)
-    for old in newest_first[count:]:
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def main() -> None:

@@ -98,6 +98,19 @@ def build_lock(path: Path, voice: Voice, what: str) -> Generator[None]:
         yield
 
 
+def keep_builds(used: Path, most: int = 5) -> None:
+    """Take note that a build is in use, and delete all beside it but those used last.
+
+    Args:
+        used: The folder of the build, among others of the same program.
+        most: How many are kept.
+    """
+    os.utime(used)
+    builds = [path for path in used.parent.iterdir() if path.is_dir()]
+    for old in sorted(builds, key=lambda path: -path.stat().st_mtime)[most:]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
 def find_go(env: Mapping[str, str] = os.environ) -> Path | None:
     """A Go on PATH that is new enough."""
     found = shutil.which("go", path=env.get("PATH"))

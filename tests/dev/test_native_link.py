@@ -59,12 +59,15 @@ def test_changed_sources_are_not_built_before_that_is_noted(tmp_path: Path, monk
         native_link.ensure_link(Voice(), env)
 
 
-def test_few_builds_are_kept(tmp_path: Path) -> None:
+def test_few_builds_are_kept_and_those_in_use_are_among_them(tmp_path: Path) -> None:
     env = _env(tmp_path)
-    builds = cached_native(env).parents[1]
-    for number in range(5):
-        (builds / f"old-{number}").mkdir(parents=True)
-        os.utime(builds / f"old-{number}", (number, number))
+    used = cached_native(env)
+    builds = used.parents[1]
+    native_link.ensure_link(Voice(), env)
+    for number in range(6):
+        (builds / f"other-{number}").mkdir()
+        os.utime(builds / f"other-{number}", (1000 + number, 1000 + number))
+    os.utime(used.parent, (1, 1))  # built long before the others
     native_link.ensure_link(Voice(), env)
     kept = {path.name for path in builds.iterdir() if path.is_dir()}
-    assert kept == {_source.SOURCE, "old-3", "old-4"}
+    assert kept == {_source.SOURCE, "other-2", "other-3", "other-4", "other-5"}
