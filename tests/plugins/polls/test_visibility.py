@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -10,7 +12,9 @@ import pytest
 
 from plugins.polls.plugin import PollsPlugin
 from plugins.polls.state import Poll
+from relay_bot.settings import HallsSettings
 from relay_bot.testing import Guest, HallKit, Refused
+from tests.plugins.polls.conftest import UNLIMITED
 
 QUESTION = {"poll_id": "p", "question": "Which?", "options": ["left", "right"]}
 TELLING = ('"counts"', '"percentages"', '"total_votes"', '"total_voters"', '"leaders"', '"words"', '"correct"',
@@ -30,9 +34,19 @@ async def _vote(guest: Guest, option: int, poll_id: str = "p") -> None:
     await guest.ask("poll_response", {"poll_id": poll_id, "option": option})
 
 
+@pytest.fixture
+async def kit(tmp_path: Path) -> AsyncGenerator[HallKit]:
+    """A hall whose results leave as often as they may: these tests wait for what does not come."""
+    settings = msgspec.structs.replace(UNLIMITED, halls=HallsSettings(snapshots_per_second=20))
+    async with HallKit.open(tmp_path, {"polls": {"required": True}}, settings=settings) as hall:
+        yield hall
+        await hall.settle()
+        assert hall.fingerprints() == await hall.replayed()
+
+
 async def _pushed(kit: HallKit) -> None:
-    """Let throttled results leave."""
-    await asyncio.sleep(0.6)
+    """Let throttled results leave: three times as long as the throttle holds them."""
+    await asyncio.sleep(0.15)
     await kit.settle()
 
 
