@@ -47,7 +47,17 @@ DISCONNECT_SECONDS: Final = 5.0
 PUBLISH_SECONDS: Final = 10.0
 _TURN_SECONDS: Final = 2.0
 MAX_INBOX: Final = 20_000
-"""Events of one room that may wait for a busy loop; above it data packets are dropped."""
+"""Events of one room that may wait for a busy loop; above it packets, requests and parts of texts are dropped."""
+_UNHEARD: Final = frozenset(
+    (
+        "stream_header_received",
+        "stream_chunk_received",
+        "stream_trailer_received",
+        "chat_message",
+        "transcription_received",
+    )
+)
+"""Events that participants cause at will and nobody here listens to: the parts of a text come by its reader."""
 MAX_OPEN_STREAMS: Final = 500
 """Text streams of one room that may be under way at once; further ones are dropped."""
 MAX_SENDER_STREAMS: Final = 16
@@ -196,7 +206,7 @@ class _RpcReply:
 class _Stream:
     """A chat text stream under way."""
 
-    __slots__ = ("last", "parts", "sender", "size", "stream_id")
+    __slots__ = ("last", "parts", "sender", "size", "stream_id", "torn")
 
     def __init__(self, sender: str, stream_id: str) -> None:
         self.sender = sender
@@ -204,6 +214,8 @@ class _Stream:
         self.parts: list[str] = []
         self.size = 0
         self.last = time.monotonic()
+        self.torn = False
+        """A part of it was dropped."""
 
 
 class SdkSeat:
@@ -231,17 +243,27 @@ class SdkSeat:
     def push(self, event: Any) -> None:
         """Put an event away with the time it came; a packet's bytes are copied out at once."""
         data = b""
-        if type(event) is room_pb2.RoomEvent and event.WhichOneof("message") == "data_packet_received":
+        which = event.WhichOneof("message") if type(event) is room_pb2.RoomEvent else ""
+        if which in _UNHEARD:
+            return
+        if which == "data_packet_received":
             packet = event.data_packet_received
             if packet.WhichOneof("value") != "user":
                 return
             buffer = packet.user.data.data
-            taken = len(self._inbox) < MAX_INBOX
+            taken = not self._is_full()
             if taken:
                 data = ctypes.string_at(buffer.data_ptr, buffer.data_len)
             FfiClient.instance._ffi_lib.livekit_ffi_drop_handle(ctypes.c_uint64(packet.user.data.handle.id))
             if not taken:
-                metrics.LINK_DROPPED.labels("overflow").inc()
+                return
+        elif type(event) is rpc_pb2.RpcMethodInvocationEvent:
+            if self._is_full():
+                return  # its sender has no answer in time, and asks again
+        elif type(event) is data_stream_pb2.TextStreamReaderEvent and event.HasField("chunk_received"):
+            stream = self._streams.get(event.reader_handle)
+            if stream is not None and self._is_full():
+                stream.torn = True
                 return
         self._inbox.append((event, data, time.monotonic()))
         with self._lock:
@@ -250,6 +272,13 @@ class SdkSeat:
             self._woken = True
         with contextlib.suppress(RuntimeError):  # the loop is closed: the process is going down
             self._loop.call_soon_threadsafe(self._drain)
+
+    def _is_full(self) -> bool:
+        """Tell whether no more may wait of what people send, and count what is dropped for it."""
+        full = len(self._inbox) >= MAX_INBOX
+        if full:
+            metrics.LINK_DROPPED.labels("overflow").inc()
+        return full
 
     # -- in the loop ----------------------------------------------------------------------------
 
@@ -387,7 +416,7 @@ class SdkSeat:
             if stream.size > MAX_STREAM_BYTES:
                 self._drop_stream(event.reader_handle)
             return
-        if event.eos.HasField("error"):
+        if event.eos.HasField("error") or stream.torn:
             self._drop_stream(event.reader_handle)
             return
         self._streams.pop(event.reader_handle)
