@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -33,7 +34,7 @@ def run(names: list[str], plan: Plan, voice: Voice) -> list[Row]:
     rows: list[Row] = []
     for name in _OFF_STAGE:
         if name in names:
-            rows += _attempt(name, lambda: _OFF_STAGE[name](plan), voice)  # noqa: B023 (called at once)
+            rows += _attempt(name, partial(_OFF_STAGE[name], plan), voice)
     on_stage = [name for name in _ON_STAGE if name in names]
     if not on_stage:
         return rows
@@ -41,7 +42,7 @@ def run(names: list[str], plan: Plan, voice: Voice) -> list[Row]:
         with Stage(plan, voice) as stage:
             measured: list[Row] = []
             for name in on_stage:
-                measured += _attempt(name, lambda: _ON_STAGE[name](stage), voice)  # noqa: B023 (called at once)
+                measured += _attempt(name, partial(_ON_STAGE[name], stage), voice)
     except (CannotBuildError, StackError) as problem:
         measured = [Row(name, name, "", why=str(problem)) for name in on_stage]
     return measured + rows

@@ -123,6 +123,7 @@ def halls(stage: Stage) -> list[Row]:
     medians = {name: Spread.of(values).median for name, values in costs.items()}
     joins, memory, idle = (Spread.of(values) for values in figures.values())
     packets = Spread.of_ratios(costs["among_many_us"], costs["alone_us"])
+    everywhere = Spread.of_ratios(costs["all_us"], costs["alone_us"])
     return [
         Row(
             "native_joins",
@@ -160,9 +161,10 @@ def halls(stage: Stage) -> list[Row]:
         Row(
             "native_packets_all",
             ALL_VOTING,
-            "–",
+            f"≤ {PACKETS_HOLD:g}×",
             f"{medians['alone_us']:.0f} → {medians['all_us']:.0f} µs",
-            ratio=Spread.of_ratios(costs["all_us"], costs["alone_us"]),
+            ratio=everywhere,
+            held=everywhere.median <= PACKETS_HOLD,
         ),
     ]
 
