@@ -100,7 +100,7 @@ class CoreState(State):
 
     def debts(self) -> list[tuple[str, str, Owed]]:
         """List what is owed: (plugin, key, effect)."""
-        return [(*name.split("\n", 1), owed) for name, owed in self.owed.items()]  # type: ignore[misc]  (always two parts)
+        return [(plugin, key, owed) for name, owed in self.owed.items() for plugin, _, key in [name.partition("\n")]]
 
 
 def _three(name: str) -> tuple[str, str, str]:
