@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal
 import threading
 from collections.abc import Callable
@@ -29,6 +28,7 @@ from relay_bot.hall.halls import Halls
 from relay_bot.hall.plugins import load_plugins, personal_of_others
 from relay_bot.hall.services import Services
 from relay_bot.hall.shelf import Shelf
+from relay_bot.hall.supervisor import Supervisor, Trouble
 from relay_bot.hall.watchdog import Watchdog
 from relay_bot.journal.writer import Journal
 from relay_bot.link import LinkError
@@ -105,14 +105,19 @@ class App:
         operations += EventsApi(halls, journal, lambda hall: hall.feed).operations()
         operations += ShelfApi(shelf, plugins, once).operations()
         operations += PrivacyApi(halls).operations()
-        operations += ProcessApi(halls, journal, lambda: describe(operations, __version__)).operations()
+        supervisor = Supervisor()
+
+        def troubles() -> list[Trouble]:
+            return supervisor.troubles() + watchdog.troubles() + halls.troubles()
+
+        operations += ProcessApi(halls, journal, lambda: describe(operations, __version__), troubles).operations()
         webhook = webhook_handler(Webhooks(settings.livekit), halls)
         self.control = ControlServer(settings.control, Guard(settings.control, token), operations, webhook)
         await self.control.start()
         self._stages.append(("control", self.control.stop, 5.0))
         tune_interpreter()
-        finder = asyncio.create_task(halls.run(), name="halls")
-        self._stages.append(("finder", lambda: _cancel(finder), 2.0))
+        supervisor.start("finder", halls.run)
+        self._stages.append(("finder", supervisor.stop, 2.0))
         log.info(
             "app.started",
             version=__version__,
@@ -183,9 +188,3 @@ class App:
             taken_for_new_halls=sorted(taken),
             needs_restart=[name for name in changed if name not in _RELOADABLE],
         )
-
-
-async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from relay_bot.control.hall_api import NoParameters
 from relay_bot.control.hall_set import HallSet
 from relay_bot.control.operation import Call, Operation
+from relay_bot.hall.supervisor import Trouble
 from relay_bot.journal.batch import Unavailable
 from relay_bot.journal.writer import Journal
 from relay_bot.livekit.webhooks import WebhookRefused, Webhooks
@@ -23,6 +25,7 @@ from relay_bot.wire.clock import iso, now_ms
 log = structlog.get_logger("control")
 
 _PROBE_SECONDS: Final = 3.0
+_MAX_DETAILS: Final = 100
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -32,22 +35,33 @@ class Health(msgspec.Struct, frozen=True):
     timestamp: str
 
 
-class Ready(msgspec.Struct, frozen=True):
-    """Whether the bot can do its work, part by part."""
+class Ready(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Whether the bot can do its work, part by part.
+
+    `details` names what does not work, at most a hundred parts: one hall's does not make the bot unready.
+    """
 
     status: str
     database: str
     livekit: str
     halls: dict[str, int]
+    details: tuple[Trouble, ...] = ()
 
 
 class ProcessApi:
     """Makes the operations on the process."""
 
-    def __init__(self, halls: HallSet, journal: Journal, openapi: Callable[[], dict[str, Any]]) -> None:
+    def __init__(
+        self,
+        halls: HallSet,
+        journal: Journal,
+        openapi: Callable[[], dict[str, Any]],
+        troubles: Callable[[], list[Trouble]] = list,
+    ) -> None:
         self._halls = halls
         self._journal = journal
         self._openapi = openapi
+        self._of_process = troubles
         self._document: dict[str, Any] | None = None
 
     def operations(self) -> list[Operation]:
@@ -72,8 +86,11 @@ class ProcessApi:
             states[hall.status] = states.get(hall.status, 0) + 1
         database, livekit = await asyncio.gather(self._database(), self._livekit())
         ok = database == livekit == "ok"
-        body = Ready("ok" if ok else "not_ready", database, livekit, states)
+        body = Ready("ok" if ok else "not_ready", database, livekit, states, tuple(self._troubles()[:_MAX_DETAILS]))
         return web.Response(body=msgspec.json.encode(body), status=200 if ok else 503, content_type="application/json")
+
+    def _troubles(self) -> list[Trouble]:
+        return self._of_process() + [trouble for hall in self._halls.all() for trouble in hall.troubles()]
 
     async def _database(self) -> str:
         try:
@@ -98,6 +115,9 @@ class ProcessApi:
             states[hall.status] = states.get(hall.status, 0) + 1
         metrics.MAILBOX.set(sum(hall.waiting for hall in self._halls.all()))
         metrics.PARTICIPANTS.set(sum(len(hall.roster) for hall in self._halls.all()))
+        metrics.NOT_WORKING.clear()
+        for part, count in Counter(trouble.part for trouble in self._troubles()).items():
+            metrics.NOT_WORKING.labels(part).set(count)
         for state, count in states.items():
             metrics.HALLS.labels(state).set(count)
         return web.Response(body=generate_latest(metrics.REGISTRY), headers={"Content-Type": CONTENT_TYPE_LATEST})

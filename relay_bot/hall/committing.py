@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import structlog
@@ -116,10 +117,7 @@ class Committer:
         self._under_way = None
         following, self._next = self._next, None
         if error is None:
-            try:
-                self._release(turn, snapshots, following[0].waiting_ids if following else set())
-            except Exception:  # it is kept, and who did not hear of it asks again; the hall must not stand still for it
-                log.exception("hall.not_said", hall=self._hall)
+            self._release(turn, snapshots, following[0].waiting_ids if following else set())
             if following is not None:
                 self._send(*following)
         else:
@@ -160,22 +158,40 @@ class Committer:
         groups.flush()
 
     def _release(self, turn: Turn, snapshots: Snapshots, following: set[str]) -> None:
-        turn.services.shelf.settle(turn.shelved)
+        """Let out what a turn caused, each kind by itself: it is kept, so what fails must not take the rest with it."""
+        self._step("shelf", lambda: turn.services.shelf.settle(turn.shelved))
+        self._step("answers", lambda: self._answer_all(turn, following))
+        for sent in turn.outgoing:
+            self._step("packets", partial(self._say, sent))
+        for key, sent in snapshots:
+            self._step("snapshots", partial(self._say_latest, key, sent))
+        self._step("feed", lambda: self._feed.publish(turn.events))
+        debts = turn.debts
+        if debts is not None:
+            self._step("effects", lambda: self._debtor.owe(debts))
+
+    def _step(self, part: str, function: Callable[[], None]) -> None:
+        try:
+            function()
+        except Exception:
+            metrics.HELPER_FAILURES.labels(part).inc()
+            log.exception("hall.not_released", hall=self._hall, part=part)
+
+    def _answer_all(self, turn: Turn, following: set[str]) -> None:
         groups = AckGroups()
         groups.expect(self._waiting_ids() | following)
         self._answer(turn, groups)
         self._outbox.put(groups.packets)
-        for sent in turn.outgoing:
-            self._outbox.put(self._packets(sent))
-        for key, sent in snapshots:
-            if sent is None:
-                self._outbox.drop_snapshot(key)
-                continue
-            for packet in self._packets(sent):
-                self._outbox.put_snapshot(key, packet)
-        self._feed.publish(turn.events)
-        if turn.debts is not None:
-            self._debtor.owe(turn.debts)
+
+    def _say(self, sent: Outgoing) -> None:
+        self._outbox.put(self._packets(sent))
+
+    def _say_latest(self, key: tuple[str, ...], sent: Outgoing | None) -> None:
+        if sent is None:
+            self._outbox.drop_snapshot(key)
+            return
+        for packet in self._packets(sent):
+            self._outbox.put_snapshot(key, packet)
 
     def _packets(self, sent: Outgoing) -> list[Packet]:
         to, receivers = sent.to, None

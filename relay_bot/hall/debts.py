@@ -42,6 +42,8 @@ class Debtor:
         self._debts: dict[tuple[str, str], Owed] = {}
         self._failures: dict[tuple[str, str], tuple[int, float]] = {}
         self._reported: set[int] = set()
+        self._since: dict[int, float] = {}
+        """Since when (monotonic seconds) each is owed, by its `seq`."""
         self._wake = asyncio.Event()
 
     def begin(self, debts: list[Debt]) -> None:
@@ -59,7 +61,14 @@ class Debtor:
                 self._failures[name] = (0, time.monotonic() + _FAREWELL_SECONDS)
         self._failures = {key: value for key, value in self._failures.items() if key in self._debts}
         self._reported &= {owed.seq for _, _, owed in debts}
+        now = time.monotonic()
+        self._since = {owed.seq: self._since.get(owed.seq, now) for _, _, owed in debts}
         self._wake.set()
+
+    def overdue(self, seconds: float) -> int:
+        """Count the effects that are not done though they have been owed for so long."""
+        before = time.monotonic() - seconds
+        return sum(self._since.get(owed.seq, before) < before for owed in self._debts.values())
 
     async def run(self) -> None:
         """Work until cancelled."""

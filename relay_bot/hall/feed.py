@@ -7,8 +7,12 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final, Literal
 
+import structlog
+
 from relay_bot.journal.batch import EventRow
 from relay_bot.observe import metrics
+
+log = structlog.get_logger("feed")
 
 MAX_WAITING: Final = 20_000
 """Events that may wait for one follower: several times what the largest turn of a hall decides."""
@@ -83,9 +87,15 @@ class Feed:
 
     def publish(self, rows: Sequence[EventRow]) -> None:
         """Pass on what the journal has kept."""
-        if rows:
-            for follower in self._followers:
+        if not rows:
+            return
+        for follower in self._followers:
+            try:
                 follower.put(rows)
+            except Exception:  # it may lack rows now: it comes again with the last `seq` that it has
+                metrics.HELPER_FAILURES.labels("feed").inc()
+                log.exception("feed.follower_failed")
+                follower.end("too_slow")
 
     def close(self) -> None:
         """Tell all followers that the hall is over."""

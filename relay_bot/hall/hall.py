@@ -27,6 +27,7 @@ from relay_bot.hall.roster import HallRoster, role_of
 from relay_bot.hall.seat import Seated, SeatKeeper, Unseated
 from relay_bot.hall.services import EffectFailed, Services
 from relay_bot.hall.session import Session
+from relay_bot.hall.supervisor import Supervisor, Trouble
 from relay_bot.hall.turn import Halted, Turn
 from relay_bot.journal.batch import Batch, Fenced, JournalError, SessionInfo, Unavailable, settle
 from relay_bot.journal.events import State
@@ -53,6 +54,8 @@ _FAILURE_SECONDS: Final = 30.0
 _CLOSE_SECONDS: Final = 5.0
 _SEEN_SECONDS: Final = 30.0
 """How often the journal is told that a session is held, at the least."""
+_OVERDUE_SECONDS: Final = 60.0
+"""An effect that is not done for so long is told as a trouble."""
 _OVER: Final = Refuse("hall_not_active", "the hall is not active any more")
 
 
@@ -67,6 +70,8 @@ class Ending(enum.Enum):
     """Another bot has it."""
     STOPPED = "stopped"
     """The process stops."""
+    FAILED = "failed"
+    """A task that it can't do without fails again and again: it begins anew."""
 
 
 HallStatus = Literal["starting", "live", "away", "degraded", "ended"]
@@ -96,6 +101,12 @@ class _Erase(msgspec.Struct, frozen=True):
         """Say that the hall is over: what it knew is in the journal by now."""
         if not self.done.done():
             self.done.set_result(None)
+
+
+class _GaveUp(msgspec.Struct, frozen=True):
+    """One of the hall's tasks fails again and again."""
+
+    part: str
 
 
 class _Stop(msgspec.Struct, frozen=True):
@@ -143,7 +154,7 @@ class Hall:
         """When a crowd's next turn may be committed (monotonic seconds); 0 without a crowd."""
         self._failures: deque[float] = deque(maxlen=_FAILURES)
         """When handlers last failed so that the session had to be opened again."""
-        self._lookup: asyncio.Task[None] | None = None
+        self._supervisor = Supervisor(name, lambda part: self._mailbox.note(_GaveUp(part)))
         self._moved = asyncio.Event()
         """The room has another sid than the journal knows."""
         self._to_erase: list[_Erase] = []
@@ -239,15 +250,19 @@ class Hall:
             found |= parts(self._session.plugins, lambda plugin: msgspec.to_builtins(plugin.summary()), self._calls)
         return found
 
+    def troubles(self) -> list[Trouble]:
+        """List what of this hall does not work: a task, or an effect that is not done for long."""
+        overdue = self._debtor.overdue(_OVERDUE_SECONDS)
+        late = [Trouble("effects", f"{overdue} not done for {_OVERDUE_SECONDS:g} s", self.name)] if overdue else []
+        return self._supervisor.troubles() + late
+
     # -- life -----------------------------------------------------------------------------------------------
 
     async def run(self) -> Ending:
         """Serve the hall until its room is gone, another bot has it, or the process stops."""
-        helpers = [
-            asyncio.create_task(self._outbox.run(), name=f"outbox {self.name}"),
-            asyncio.create_task(self._debtor.run(), name=f"effects {self.name}"),
-            asyncio.create_task(self._keep_seen(), name=f"seen {self.name}"),
-        ]
+        self._supervisor.start("outbox", self._outbox.run)
+        self._supervisor.start("effects", self._debtor.run)
+        self._supervisor.start("heartbeat", self._keep_seen)
         seated = False
         failures = 0
         try:
@@ -262,7 +277,7 @@ class Hall:
                     continue
                 failures = 0
                 if not seated:  # only now: the claim in the journal fences another bot before it is thrown out
-                    helpers.append(asyncio.create_task(self._keeper.run(), name=f"seat {self.name}"))
+                    self._supervisor.start("connection", self._keeper.run)
                     seated = True
                 self._catch_up(decider)
                 await self._serve(decider)
@@ -272,11 +287,7 @@ class Hall:
             return self._ending
         finally:
             self.status = "ended"
-            if self._lookup is not None:
-                helpers.append(self._lookup)
-            for task in helpers:
-                task.cancel()
-            await asyncio.gather(*helpers, return_exceptions=True)
+            await self._supervisor.stop()
             await self._keeper.leave()
             self._drop_everything()
             await self._close()
@@ -586,6 +597,9 @@ class Hall:
                 self.ended_sid = item.sid
             case _Stop():
                 self._ending = Ending.STOPPED
+            case _GaveUp(part):
+                log.error("hall.gives_up", hall=self.name, part=part)
+                self._ending = self._ending or Ending.FAILED
             case _:
                 pass
 
@@ -605,8 +619,8 @@ class Hall:
     # -- senders who are not known yet ------------------------------------------------------------------------------
 
     def _look_up(self) -> None:
-        if self._lookup is None or self._lookup.done():
-            self._lookup = asyncio.create_task(self._ask_who(), name=f"lookup {self.name}")
+        if not self._supervisor.runs("lookup"):
+            self._supervisor.start("lookup", self._ask_who)
 
     async def _ask_who(self) -> None:
         """Ask the server API who is here, at most ten times a second, while messages wait for it."""

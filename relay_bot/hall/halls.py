@@ -15,6 +15,7 @@ from relay_bot.hall.hall import Ending, Hall
 from relay_bot.hall.past import Past
 from relay_bot.hall.pauses import pause
 from relay_bot.hall.services import EffectFailed, Services
+from relay_bot.hall.supervisor import Trouble
 from relay_bot.journal.batch import Unavailable
 from relay_bot.observe import metrics
 from relay_bot.plugin import Request, Route
@@ -35,6 +36,8 @@ _ASK_AGAIN_SECONDS: Final = 5.0
 """A listing of rooms tells for so long that LiveKit answers; after that, one is asked for so often at most."""
 _STOP_SECONDS: Final = 8.0
 _MAX_REMEMBERED: Final = 10_000
+_STEADY_SECONDS: Final = 60.0
+"""A hall that was served for so long failed of something new: it is begun anew soon."""
 
 
 class Halls:
@@ -142,22 +145,31 @@ class Halls:
         ended = self._ended.get(sid)
         return ended is not None and time.monotonic() - ended < _ENDED_SECONDS
 
+    def troubles(self) -> list[Trouble]:
+        """List the halls that failed and are not served until their pause is over."""
+        now = time.monotonic()
+        return [
+            Trouble("hall", f"failed, {failures} times in a row; it is begun anew in {not_before - now:.0f} s", name)
+            for name, (not_before, failures) in self._not_before.items()
+            if failures and not_before > now and name not in self._halls
+        ]
+
     # -- serving ----------------------------------------------------------------------------------------
 
     async def _serve(self, hall: Hall) -> None:
         """Run one hall to its end; its failure is its own."""
         log.info("hall.found", hall=hall.name, room_sid=hall.room_sid)
-        ending: Ending | None = None
+        ending = Ending.FAILED
+        began = time.monotonic()
         try:
             ending = Ending.STOOD_BACK if await self._still_taken(hall.name) else await hall.run()
         except Exception:
             log.exception("hall.failed", hall=hall.name)
-            metrics.HALL_RESTARTS.labels("failure").inc()
         finally:
             del self._halls[hall.name]
             del self._tasks[hall.name]
-            self._remember(hall, ending)
-            log.info("hall.over", hall=hall.name, ending=ending.value if ending else "failed")
+            self._remember(hall, ending, time.monotonic() - began)
+            log.info("hall.over", hall=hall.name, ending=ending.value)
 
     async def _still_taken(self, name: str) -> bool:
         """Tell whether the bot to which we stood back is still in the room."""
@@ -173,7 +185,7 @@ class Halls:
         self._stood_back.discard(name)
         return False
 
-    def _remember(self, hall: Hall, ending: Ending | None) -> None:
+    def _remember(self, hall: Hall, ending: Ending, lived: float) -> None:
         now = time.monotonic()
         for kept in (self._ended, self._not_before):
             if len(kept) > _MAX_REMEMBERED:
@@ -183,8 +195,9 @@ class Halls:
         elif ending is Ending.STOOD_BACK:
             self._stood_back.add(hall.name)
             self._not_before[hall.name] = (now + _STOOD_BACK_SECONDS + pause(3), 0)
-        elif ending is None:
-            failures = self._not_before.get(hall.name, (0.0, 0))[1] + 1
+        elif ending is Ending.FAILED:
+            metrics.HALL_RESTARTS.labels("failure").inc()
+            failures = 1 if lived > _STEADY_SECONDS else self._not_before.get(hall.name, (0.0, 0))[1] + 1
             self._not_before[hall.name] = (now + pause(failures), failures)
 
     # -- personal data ------------------------------------------------------------------------------------

@@ -33,18 +33,35 @@ class Unseated(msgspec.Struct, frozen=True):
     sid: str
 
 
+class _Ear:
+    """The sink of one attempt to join: what comes for a seat that was given up since is not heard."""
+
+    def __init__(self, keeper: SeatKeeper) -> None:
+        self._keeper = keeper
+
+    def arrive(self, arrivals: Sequence[Arrival]) -> None:
+        """See `Sink.arrive`."""
+        self._keeper.arrive(arrivals, self)
+
+
 class SeatKeeper:
-    """Holds the seat of one hall. `run` puts `Seated`, `Lost` and at last `Unseated` into the mailbox."""
+    """Holds the seat of one hall. `run` puts `Seated`, `Lost` and at last `Unseated` into the mailbox.
+
+    It may be run again after it failed: the seat that it had is given up first.
+    """
 
     def __init__(self, hall: str, services: Services, mailbox: Mailbox) -> None:
         self._hall = hall
         self._services = services
         self._mailbox = mailbox
         self._lost: asyncio.Future[Lost] | None = None
+        self._ear: _Ear | None = None
         self.seat: Seat | None = None
 
-    def arrive(self, arrivals: Sequence[Arrival]) -> None:
+    def arrive(self, arrivals: Sequence[Arrival], ear: _Ear) -> None:
         """Pass the link's arrivals on, and hear when the seat is lost."""
+        if ear is not self._ear:
+            return
         self._mailbox.arrive(arrivals)
         for arrival in arrivals:
             if isinstance(arrival, Lost) and self._lost is not None and not self._lost.done():
@@ -54,11 +71,13 @@ class SeatKeeper:
         """Keep the seat until there is a reason not to."""
         failures = 0
         sid = ""
+        await self._give_up()
         while True:
             self._lost = asyncio.get_running_loop().create_future()
+            self._ear = _Ear(self)
             try:
                 self.seat = await self._services.link.join(
-                    self._services.settings.livekit.url, self._services.rooms.bot_token(self._hall), self
+                    self._services.settings.livekit.url, self._services.rooms.bot_token(self._hall), self._ear
                 )
             except LinkError as error:
                 metrics.JOINS.labels("failed").inc()
@@ -84,6 +103,13 @@ class SeatKeeper:
                 log.info("hall.seat_taken", hall=self._hall)
                 self._mailbox.put(Unseated(Reason.DUPLICATE, sid))
                 return
+
+    async def _give_up(self) -> None:
+        """Leave the seat of a run that failed: joining beside it would throw it out, which looks like another bot."""
+        if self.seat is not None:
+            self._ear = None
+            self._mailbox.note(Lost(Reason.NETWORK, "the connection's task failed"))
+            await self.leave()
 
     async def leave(self) -> None:
         """Give the seat up."""

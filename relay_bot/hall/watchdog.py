@@ -10,6 +10,9 @@ from typing import Final
 
 import structlog
 
+from relay_bot.hall.supervisor import Trouble, place_of
+from relay_bot.observe import metrics
+
 log = structlog.get_logger("watchdog")
 
 _LOOK_SECONDS: Final = 0.1
@@ -30,6 +33,7 @@ class Watchdog:
         self._limit = limit_seconds
         self._since: float | None = None
         self._stop = threading.Event()
+        self._failed = False
         self._thread: threading.Thread | None = None
         self._before: signal.Handlers | int | None = None
 
@@ -48,6 +52,11 @@ class Watchdog:
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
         self._thread.start()
 
+    def troubles(self) -> list[Trouble]:
+        """Tell where it was started and its thread does not live: a handler that hangs would stop every hall."""
+        dead = self._thread is not None and not self._thread.is_alive()
+        return [Trouble("watchdog", "its thread has ended: restart the bot")] if dead else []
+
     def stop(self) -> None:
         """End the thread and give the signal back."""
         if self._thread is not None:
@@ -61,10 +70,19 @@ class Watchdog:
         return since is not None and time.monotonic() - since > self._limit
 
     def _watch(self) -> None:
-        main = threading.main_thread().ident
         while not self._stop.wait(_LOOK_SECONDS):
-            if self._overdue() and main is not None:
-                signal.pthread_kill(main, signal.SIGALRM)
+            try:
+                self._look()
+            except Exception as error:
+                metrics.HELPER_FAILURES.labels("watchdog").inc()
+                if not self._failed:  # it looks ten times a second
+                    log.exception("watchdog.failed", place=place_of(error))
+                self._failed = True
+
+    def _look(self) -> None:
+        main = threading.main_thread().ident
+        if self._overdue() and main is not None:
+            signal.pthread_kill(main, signal.SIGALRM)
 
     def _break(self, number: int, frame: FrameType | None) -> None:
         if self._overdue():  # else it returned between the look and the signal

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -25,6 +27,8 @@ T = TypeVar("T")
 log = structlog.get_logger("journal")
 
 _BATCHES_A_GROUP: Final = 256
+_RESTART_SECONDS: Final = 1.0
+_LONGEST_RESTART_SECONDS: Final = 30.0
 
 
 class _Call:
@@ -49,11 +53,20 @@ class Journal:
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._store: SqliteStore | None = None
+        self._in_hand: Sequence[Batch | _Call] = ()
+        self._deaths = 0
+        self._dead: Unavailable | None = None
+        """Why nothing can be written now: the thread has ended, and is not started again yet."""
+        self._restart: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
         """Bring the schema up and start the thread; raises `JournalError` with what to do."""
         self._loop = asyncio.get_running_loop()
         self._store = await asyncio.to_thread(_open_store, self._url)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._dead = self._restart = None
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
 
@@ -63,10 +76,19 @@ class Journal:
             self._queue.put(None)
             await asyncio.to_thread(self._thread.join, 10.0)
             self._thread = None
+            if self._restart is not None:
+                self._restart.cancel()
+            if self._dead is not None and self._store is not None:
+                self._store.close()
 
     def submit(self, batch: Batch) -> None:
         """Hand a batch over; its `done` is called in the loop when it is durable or has failed."""
-        self._queue.put(batch)
+        self._put(batch)
+
+    def _put(self, job: Batch | _Call) -> None:
+        self._queue.put(job)
+        if self._dead is not None:
+            self._fail_waiting(self._dead)
 
     async def claim(self, hall: str, room_sid: str, now: int, resume_ms: int) -> SessionInfo:
         """See `SqliteStore.claim`."""
@@ -147,17 +169,56 @@ class Journal:
         if self._thread is None:
             raise Unavailable("the journal is stopped")
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._queue.put(_Call(lambda: function(store), future))
+        self._put(_Call(lambda: function(store), future))
         return await future
 
     # -- on the thread ------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        store = self._opened()
+        try:
+            self._work(self._opened())
+        except BaseException as error:  # whatever it was: nobody may wait for a thread that has ended
+            self._died(error)
+
+    def _died(self, error: BaseException) -> None:
+        """Fail what is in hand and what waits, and have the thread started again, each time a little later."""
+        self._deaths += 1
+        metrics.HELPER_FAILURES.labels("journal").inc()
+        log.critical("journal.thread_ended", error=type(error).__name__, times=self._deaths, exc_info=error)
+        self._dead = Unavailable(f"the journal's thread ended ({type(error).__name__}); it is started again")
+        self._fail(self._in_hand, self._dead)
+        self._fail_waiting(self._dead)
+        self._in_loop(self._begin_later)
+
+    def _begin_later(self) -> None:
+        assert self._loop is not None
+        if self._thread is None:
+            return  # it was stopped meanwhile
+        pause = min(_LONGEST_RESTART_SECONDS, _RESTART_SECONDS * 2 ** (self._deaths - 1))
+        self._restart = self._loop.call_later(pause, self._begin)
+
+    def _fail_waiting(self, error: Unavailable) -> None:
+        waiting: list[Batch | _Call] = []
+        with contextlib.suppress(queue.Empty):
+            while True:
+                job = self._queue.get_nowait()
+                waiting += [job] if job is not None else []
+        self._fail(waiting, error)
+
+    def _fail(self, jobs: Sequence[Batch | _Call], error: Unavailable) -> None:
+        batches = [job for job in jobs if isinstance(job, Batch)]
+        self._in_loop(lambda: _finish(batches, [error] * len(batches)))
+        for job in jobs:
+            if isinstance(job, _Call):
+                self._in_loop(partial(_settle, job.future, error))
+
+    def _work(self, store: SqliteStore) -> None:
         job = self._queue.get()
         while job is not None:
+            self._in_hand = (job,)
             if isinstance(job, _Call):
                 self._answer(job)
+                self._in_hand = ()
                 job = self._queue.get()
                 continue
             group = [job]
@@ -172,7 +233,9 @@ class Journal:
                     break
                 group.append(following)
                 following = False
+            self._in_hand = [*group, following] if isinstance(following, _Call) else group
             self._commit(store, group)
+            self._in_hand = ()
             job = self._queue.get() if following is False else following  # type: ignore[assignment]  (no flag but False)
         store.close()
 
@@ -198,6 +261,11 @@ class Journal:
             self._loop.call_soon_threadsafe(function)
         except RuntimeError:  # the loop is closed: nobody is left to hear it
             log.warning("journal.nobody_listens")
+
+
+def _settle(future: asyncio.Future[Any], error: Unavailable) -> None:
+    if not future.done():
+        future.set_exception(error)
 
 
 def _results(store: SqliteStore, group: list[Batch]) -> list[JournalError | None]:

@@ -274,7 +274,8 @@ class _Process(asyncio.BufferedProtocol):
                 f" {welcome.source}; protocol {wire.PROTOCOL}, source {self._source} is needed): build it again"
             )
         self.alive = True
-        self._pinging = asyncio.create_task(self._ping())
+        self._pinging = asyncio.create_task(self._ping(), name="link pings")
+        self._pinging.add_done_callback(self._pinged)
         metrics.LINK_STARTS.inc()
         _log.info("link.started", pid=self.pid, version=welcome.version, source=welcome.source)
 
@@ -330,6 +331,15 @@ class _Process(asyncio.BufferedProtocol):
             self._pinging.cancel()
             _log.warning("link.died", lived=round(self.lived, 1), seats=len(seats), pid=self.pid)
         self._ended.set()
+
+    def _pinged(self, task: asyncio.Task[None]) -> None:
+        """Hang up where the pings failed: nobody would see that the link hangs. The next join starts another."""
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            metrics.HELPER_FAILURES.labels("link").inc()
+            _log.error("link.pings_failed", error=type(error).__name__, exc_info=error)
+            if self._transport is not None:
+                self._transport.abort()
 
     async def _ping(self) -> None:
         silent = 0

@@ -90,6 +90,18 @@ JOINS = Counter("relay_joins_total", "Attempts to join a room, by outcome.", ["o
 HALL_RESTARTS = Counter(
     "relay_hall_restarts_total", "Halls restarted from the journal, by cause.", ["cause"], registry=REGISTRY
 )
+HELPER_FAILURES = Counter(
+    "relay_helper_failures_total",
+    "Failures of tasks that work beside others, by part.",
+    ["part"],
+    registry=REGISTRY,
+)
+NOT_WORKING = Gauge(
+    "relay_not_working",
+    "Parts that do not work now, in all halls and the process; `/ready` names them.",
+    ["part"],
+    registry=REGISTRY,
+)
 WEBHOOKS = Counter("relay_webhooks_total", "LiveKit webhooks, by outcome.", ["outcome"], registry=REGISTRY)
 REQUESTS = Counter(
     "relay_http_requests_total", "HTTP requests, by route and status.", ["route", "status"], registry=REGISTRY

@@ -6,6 +6,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from relay_bot.control import process_api
+from relay_bot.hall import supervisor
 from relay_bot.journal.batch import Unavailable
 from tests.control.support import Endpoint
 
@@ -19,6 +20,26 @@ async def test_ready(endpoint: Endpoint) -> None:
     answer = await endpoint.call("GET", "/ready")
     assert answer.status == 200
     assert answer.body == {"status": "ok", "database": "ok", "livekit": "ok", "halls": {"live": 1}}
+
+
+async def test_what_does_not_work_is_named(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a hall: the bot itself is ready, and says what is wrong there."""
+
+    def long(failures: int) -> float:
+        return 60.0
+
+    monkeypatch.setattr(supervisor, "pause", long)
+    hall = endpoint.kit.hall
+    monkeypatch.setattr(hall._debtor, "_work", None)  # to call it raises
+    hall._debtor._wake.set()
+    await endpoint.kit.until(lambda: bool(hall.troubles()))
+    answer = await endpoint.call("GET", "/ready")
+    assert (answer.status, answer.body["status"]) == (200, "ok")
+    [detail] = answer.body["details"]
+    assert (detail["part"], detail["hall_id"]) == ("effects", hall.name)
+    assert detail["detail"].startswith("TypeError at debts.py:")
+    shown = await endpoint.call("GET", "/metrics")
+    assert 'relay_not_working{part="effects"} 1.0' in shown.body
 
 
 async def test_not_ready_while_livekit_does_not_answer(endpoint: Endpoint) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
 
+from relay_bot.journal import writer
+from relay_bot.journal.batch import Unavailable
 from relay_bot.journal.writer import Journal
 from relay_bot.testing import Guest, HallKit, Refused
 
@@ -137,3 +140,61 @@ async def test_a_second_owner_fences_the_first(tmp_path: Path, journal: Journal,
         assert await counts(second) == [1, 0]
     finally:
         await second.stop()
+
+
+# -- its thread ---------------------------------------------------------------------------------------
+
+
+class _Dies:
+    """Stands in for a method of the store: it ends the thread that calls it, as often as it is told to."""
+
+    def __init__(self, journal: Journal, name: str, monkeypatch: pytest.MonkeyPatch, times: int = 1) -> None:
+        self.left = times
+        self._real = getattr(journal._store, name)
+        monkeypatch.setattr(journal._store, name, self)
+        monkeypatch.setattr(writer, "_RESTART_SECONDS", 0.05)
+
+    def __call__(self, *args: object, **more: object) -> object:
+        if self.left:
+            self.left -= 1
+            raise SystemExit("told to end")
+        return self._real(*args, **more)
+
+
+async def test_who_waits_for_a_thread_that_ends_is_told(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    _Dies(journal, "probe", monkeypatch)
+    async with asyncio.timeout(5):
+        waiting = [asyncio.create_task(journal.probe()) for _ in range(3)]
+        results = await asyncio.gather(*waiting, return_exceptions=True)
+        assert [type(result) for result in results] == [Unavailable] * 3
+        with pytest.raises(Unavailable, match="thread ended"):
+            await journal.probe()
+
+
+async def test_the_thread_is_started_again(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    _Dies(journal, "probe", monkeypatch, times=2)
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                await journal.probe()
+                break
+            except Unavailable:
+                await asyncio.sleep(0.01)
+
+
+async def test_a_hall_goes_on_after_the_thread_ended_in_a_commit(
+    kit: HallKit, alice: Guest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _Dies(kit.journal, "commit", monkeypatch)
+    assert await vote_until_taken(kit, alice, 0, "v1") >= 1
+    assert kit.hall.status == "live"
+
+
+async def test_a_journal_whose_thread_ended_can_be_stopped(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    _Dies(journal, "probe", monkeypatch)
+    with pytest.raises(Unavailable):
+        await journal.probe()
+    async with asyncio.timeout(5):
+        await journal.stop()
+    await asyncio.sleep(0.1)
+    assert not [thread for thread in threading.enumerate() if thread.name == "journal"]
