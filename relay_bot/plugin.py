@@ -31,7 +31,9 @@ from typing import (
 import msgspec
 from typing_extensions import TypeVar as DefaultTypeVar
 
+from relay_bot.journal.erasing import Rule, check_template, of_effects, of_shelf, of_timer
 from relay_bot.journal.events import Event, EventTable, State
+from relay_bot.journal.identities import Identity, Named, where
 from relay_bot.wire.body import Body, Request
 from relay_bot.wire.clock import iso, iso_or_none, parse_iso
 from relay_bot.wire.refusal import Code, Refuse
@@ -45,6 +47,7 @@ __all__ = [
     "Effect",
     "Event",
     "HallView",
+    "Identity",
     "NoSettings",
     "Participant",
     "Payload",
@@ -195,7 +198,7 @@ class Effect(msgspec.Struct, frozen=True, tag=True):
 class SetPermissions(Effect, frozen=True, tag="set_permissions"):
     """Change some of a participant's permissions at the SFU; `None` leaves one as it is."""
 
-    identity: str
+    identity: Identity
     can_publish: bool | None = None
     can_publish_data: bool | None = None
     can_subscribe: bool | None = None
@@ -204,14 +207,14 @@ class SetPermissions(Effect, frozen=True, tag="set_permissions"):
 class RemoveParticipant(Effect, frozen=True, tag="remove_participant"):
     """Disconnect a participant from the room. Their token stays valid: a ban is checked at every join."""
 
-    identity: str
+    identity: Identity
 
 
 class Shelved(msgspec.Struct, frozen=True):
     """Something that outlives halls and their sessions, kept under a name on the shelf of its type.
 
     A plugin names its types in `shelves`. Its handlers read and shelve with `ctx`, in any hall; backends list, read,
-    put and delete at `/v1/<shelf>`. An erased participant's identity is replaced in it.
+    put and delete at `/v1/<shelf>`. An erased participant is replaced where it has an `Identity`.
     """
 
     shelf: ClassVar[str] = ""
@@ -410,9 +413,24 @@ def route(method: Literal["GET", "POST", "DELETE"], path: str) -> Callable[[F], 
     return lambda function: _mark(function, _Mark("route", {"method": method, "path": path}))
 
 
-def timer(function: F) -> F:
-    """Mark a method `def due(self, key: str, ctx: Context)` as one that `ctx.set_timer` may name."""
-    return _mark(function, _Mark("timer"))
+@overload
+def timer(function: F, /) -> F: ...
+@overload
+def timer(*, key: str) -> Callable[[F], F]: ...
+def timer(function: F | None = None, /, *, key: str = "") -> F | Callable[[F], F]:
+    """Mark a method `def due(self, key: str, ctx: Context)` as one that `ctx.set_timer` may name.
+
+    A key that is a participant's identity is annotated so (`key: Identity`), and one that has an identity in it is
+    described: `@timer(key="{poll_id} {identity}")`. Without that the key stays as it is when they are erased.
+    """
+    mark = _Mark("timer", {"key": key})
+    if function is not None:
+        return _mark(function, mark)
+
+    def decorate(wrapped: F) -> F:
+        return _mark(wrapped, mark)
+
+    return decorate
 
 
 class NoSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -439,6 +457,9 @@ class Plugin(Generic[S, C]):
 
     shelves: ClassVar[tuple[type[Shelved], ...]] = ()
     """What this plugin keeps beyond halls."""
+
+    effect_keys: ClassVar[tuple[str, ...]] = ("{identity}",)
+    """How the keys of its effects are made (`data {identity}`): so that an erased participant is renamed in them."""
 
     def opened(self, ctx: Context) -> None:
         """Hear that the state is what the journal says: at the first opening, after a restart, after a failure."""
@@ -533,6 +554,16 @@ class PluginSpec(msgspec.Struct, frozen=True):
     commands: dict[str, Command]
     routes: tuple[Route, ...]
     timers: frozenset[str]
+    timer_keys: dict[str, str] = {}
+    """Of the timers whose keys have an identity in them: how they are made."""
+
+    def rules(self) -> dict[str, Rule]:
+        """Tell what is to be changed of what this plugin keeps when somebody is erased."""
+        found = self.events.rules()
+        found |= {of_timer(self.name, method): Rule(keys=(key,)) for method, key in self.timer_keys.items()}
+        if self.plugin_type.effect_keys != Plugin.effect_keys:
+            found[of_effects(self.name)] = Rule(keys=self.plugin_type.effect_keys)
+        return found | {of_shelf(kind.shelf): Rule(where(kind)) for kind in self.plugin_type.shelves}
 
     def create(self, settings: msgspec.Struct, hall: HallView) -> Plugin[Any, Any]:
         """Make the instance for one hall, with an empty state."""
@@ -550,6 +581,7 @@ def describe(name: str, plugin_type: type[Plugin[Any, Any]]) -> PluginSpec:
     commands: dict[str, Command] = {}
     routes: list[Route] = []
     timers: set[str] = set()
+    timer_keys: dict[str, str] = {}
     for method_name, function in inspect.getmembers(plugin_type, inspect.isfunction):
         mark = cast("_Mark | None", getattr(function, _MARK, None))
         if mark is None:
@@ -575,8 +607,22 @@ def describe(name: str, plugin_type: type[Plugin[Any, Any]]) -> PluginSpec:
             routes.append(Route(mark.options["method"], mark.options["path"], first, answer, help_line, method_name))
         else:
             timers.add(method_name)
+            key = mark.options["key"] or ("{identity}" if where(first) == Named() else "")
+            if key:
+                timer_keys[method_name] = _template(place, key)
+    for key in plugin_type.effect_keys:
+        _template(f"{plugin_type.__module__}.{plugin_type.__qualname__}.effect_keys", key)
     events = EventTable(name, state_type)
-    return PluginSpec(name, plugin_type, settings_type, events, handlers, commands, tuple(routes), frozenset(timers))
+    return PluginSpec(
+        name, plugin_type, settings_type, events, handlers, commands, tuple(routes), frozenset(timers), timer_keys
+    )
+
+
+def _template(place: str, key: str) -> str:
+    try:
+        return check_template(key)
+    except ValueError as error:
+        raise TypeError(f"{place}: {error}") from None
 
 
 def _type_arguments(plugin_type: type[Plugin[Any, Any]]) -> tuple[type[State], type[msgspec.Struct]]:
@@ -594,7 +640,7 @@ def _first_annotation(place: str, function: Callable[..., Any]) -> Any:
     names = list(inspect.signature(function).parameters)
     if len(names) != 3:
         raise TypeError(f"{place}: expected the parameters (self, …, ctx)")
-    return get_type_hints(function).get(names[1])
+    return get_type_hints(function, include_extras=True).get(names[1])
 
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")

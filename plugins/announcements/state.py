@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from plugins.announcements.bodies import Level
-from relay_bot.plugin import Event, State
+from relay_bot.plugin import Event, Identity, State
 
 
 class Announced(Event, frozen=True):
@@ -22,8 +22,8 @@ class Announced(Event, frozen=True):
     level: Level
     at: int
     shown_until: int
-    by: str
-    to: tuple[str, ...] | None
+    by: Identity
+    to: tuple[Identity, ...] | None
 
 
 class Hidden(Event, frozen=True):

@@ -8,7 +8,7 @@ from typing import ClassVar
 import msgspec
 
 from plugins.chat.bodies import Mode
-from relay_bot.plugin import Event, State
+from relay_bot.plugin import Event, Identity, State
 
 
 class MessageSaid(Event, frozen=True):
@@ -21,12 +21,12 @@ class MessageSaid(Event, frozen=True):
     personal: ClassVar[tuple[str, ...]] = ("text", "display_name")
 
     message_id: str
-    sender_id: str
+    sender_id: Identity
     display_name: str
     text: str
     sent_at: int
     keep: int
-    to: tuple[str, ...] | None = None
+    to: tuple[Identity, ...] | None = None
     reply_to: str | None = None
     inferred: bool = False
 
@@ -35,7 +35,7 @@ class MessageDeleted(Event, frozen=True):
     """A message was deleted by its author, a moderator, or a backend (`by` empty)."""
 
     message_id: str
-    by: str
+    by: Identity
 
 
 class Reacted(Event, frozen=True):
@@ -43,7 +43,7 @@ class Reacted(Event, frozen=True):
 
     message_id: str
     emoji: str
-    identity: str
+    identity: Identity
 
 
 class ModeSet(Event, frozen=True):
@@ -56,15 +56,15 @@ class Message(msgspec.Struct):
     """One message. A deleted one stays, empty, until it is too old: its id must not come to life again."""
 
     message_id: str
-    sender_id: str
+    sender_id: Identity
     display_name: str
     text: str
     sent_at: int
-    to: tuple[str, ...] | None = None
+    to: tuple[Identity, ...] | None = None
     reply_to: str | None = None
     inferred: bool = False
     deleted: bool = False
-    reactions: dict[str, set[str]] = {}
+    reactions: dict[str, set[Identity]] = {}
     """Who reacted, by emoji."""
 
     @property

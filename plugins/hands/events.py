@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from relay_bot.plugin import Event
+from relay_bot.plugin import Event, Identity
 
 
 class HandRaised(Event, frozen=True):
@@ -12,7 +12,7 @@ class HandRaised(Event, frozen=True):
 
     personal: ClassVar[tuple[str, ...]] = ("name", "topic")
 
-    identity: str
+    identity: Identity
     name: str
     at: int
     topic: str
@@ -26,7 +26,7 @@ class HandChanged(Event, frozen=True):
 
     personal: ClassVar[tuple[str, ...]] = ("topic",)
 
-    identity: str
+    identity: Identity
     topic: str
     inferred: bool
 
@@ -34,7 +34,7 @@ class HandChanged(Event, frozen=True):
 class HandLowered(Event, frozen=True):
     """A hand went down. `reason`: own, lowered, gone, and those of the stage."""
 
-    identity: str
+    identity: Identity
     reason: str
 
 
@@ -45,14 +45,14 @@ class AllLowered(Event, frozen=True):
 class HandMoved(Event, frozen=True):
     """A hand was put at another place of the queue."""
 
-    identity: str
+    identity: Identity
     index: int
 
 
 class RaiserAway(Event, frozen=True):
     """Someone with a raised hand dropped: the place is kept for the grace."""
 
-    identity: str
+    identity: Identity
     at: int
 
 
@@ -61,7 +61,7 @@ class RaiserBack(Event, frozen=True):
 
     personal: ClassVar[tuple[str, ...]] = ("name",)
 
-    identity: str
+    identity: Identity
     name: str
 
 
@@ -74,21 +74,21 @@ class QueueSwitched(Event, frozen=True):
 class HandSpeaking(Event, frozen=True):
     """Someone with a raised hand began to speak, or (`at` is null) has stopped before it was lowered."""
 
-    identity: str
+    identity: Identity
     at: int | None
 
 
 class HandSpoke(Event, frozen=True):
     """They have spoken: the hand is down, its place kept a moment longer."""
 
-    identity: str
+    identity: Identity
     at: int
 
 
 class HandGivenBack(Event, frozen=True):
     """They stopped at once: the hand is up again, at its place."""
 
-    identity: str
+    identity: Identity
 
 
 class Invited(Event, frozen=True):
@@ -96,9 +96,9 @@ class Invited(Event, frozen=True):
 
     personal: ClassVar[tuple[str, ...]] = ("name",)
 
-    identity: str
+    identity: Identity
     name: str
-    by: str
+    by: Identity
     at: int
     expires_at: int
     speaking_ms: int | None = None
@@ -107,7 +107,7 @@ class Invited(Event, frozen=True):
 class InviteClosed(Event, frozen=True):
     """An invitation is over. `outcome`: accepted, declined, expired, withdrawn."""
 
-    identity: str
+    identity: Identity
     outcome: str
 
 
@@ -116,9 +116,9 @@ class Promoting(Event, frozen=True):
 
     personal: ClassVar[tuple[str, ...]] = ("name",)
 
-    identity: str
+    identity: Identity
     name: str
-    by: str
+    by: Identity
     at: int
     speaking_ms: int | None = None
 
@@ -126,7 +126,7 @@ class Promoting(Event, frozen=True):
 class Promoted(Event, frozen=True):
     """LiveKit has done it. `ends_at`: when their time is over."""
 
-    identity: str
+    identity: Identity
     at: int
     ends_at: int | None = None
 
@@ -136,7 +136,7 @@ class Demoting(Event, frozen=True):
 
     personal: ClassVar[tuple[str, ...]] = ("name",)
 
-    identity: str
+    identity: Identity
     name: str
     reason: str
     at: int
@@ -145,18 +145,18 @@ class Demoting(Event, frozen=True):
 class Demoted(Event, frozen=True):
     """Someone is not on the stage any more, and has no right to be."""
 
-    identity: str
+    identity: Identity
     at: int
 
 
 class GuestAway(Event, frozen=True):
     """A guest dropped, or is not there yet: the place on the stage is kept for the grace."""
 
-    identity: str
+    identity: Identity
     at: int
 
 
 class GuestBack(Event, frozen=True):
     """They came back in time."""
 
-    identity: str
+    identity: Identity

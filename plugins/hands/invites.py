@@ -8,7 +8,7 @@ from plugins.hands.bodies import GuestInvite, GuestInviteResponse, HandNext
 from plugins.hands.events import InviteClosed, Invited
 from plugins.hands.stage import StagePart
 from plugins.hands.state import Invitation
-from relay_bot.plugin import Context, Refuse, Role, handle, iso, timer
+from relay_bot.plugin import Context, Identity, Refuse, Role, handle, iso, timer
 
 _MAX_INVITED: Final = 100
 
@@ -116,7 +116,7 @@ class InvitesPart(StagePart):
         ctx.publish("guest_invite_response", said, to=Role.MODERATOR, sender_id=identity)
 
     @timer
-    def invite_over(self, key: str, ctx: Context) -> None:
+    def invite_over(self, key: Identity, ctx: Context) -> None:
         """End an invitation that nobody answered."""
         if key in self.state.invited:
             self._close(key, "expired", ctx)

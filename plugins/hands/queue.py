@@ -16,7 +16,7 @@ from plugins.hands.events import (
     RaiserBack,
 )
 from plugins.hands.speaking import SpeakingPart
-from relay_bot.plugin import Context, Participant, Refuse, Role, handle, timer
+from relay_bot.plugin import Context, Identity, Participant, Refuse, Role, handle, timer
 
 _ARRIVAL_MS: Final = 10_000
 """How long somebody with a raised hand may take to be known of: LiveKit tells of new viewers seconds later."""
@@ -220,7 +220,7 @@ class QueuePart(SpeakingPart):
         self._say_queue(ctx, self.state.waiting())
 
     @timer
-    def grace_over(self, key: str, ctx: Context) -> None:
+    def grace_over(self, key: Identity, ctx: Context) -> None:
         """Free the place of someone who did not come back."""
         hand = self.state.hands.get(key)
         if hand is not None and hand.away_at is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from plugins.hands.base import HandsBase
 from plugins.hands.bodies import Speaking
 from plugins.hands.events import HandGivenBack, HandLowered, HandSpeaking, HandSpoke
-from relay_bot.plugin import Context, Participant, handle, timer
+from relay_bot.plugin import Context, Identity, Participant, handle, timer
 
 
 class SpeakingPart(HandsBase):
@@ -50,7 +50,7 @@ class SpeakingPart(HandsBase):
         self._say_queue(ctx, before)
 
     @timer
-    def has_spoken(self, key: str, ctx: Context) -> None:
+    def has_spoken(self, key: Identity, ctx: Context) -> None:
         """Lower the hand of one who has spoken for a while; the place is kept a moment longer."""
         hand = self.state.hands.get(key)
         if hand is None or hand.speaking_at is None:
@@ -61,7 +61,7 @@ class SpeakingPart(HandsBase):
         self._say_queue(ctx, before, "spoke")
 
     @timer
-    def keeps_it_down(self, key: str, ctx: Context) -> None:
+    def keeps_it_down(self, key: Identity, ctx: Context) -> None:
         """Give the place up for good: they are still speaking."""
         hand = self.state.hands.get(key)
         if hand is not None and hand.spoke_at is not None:

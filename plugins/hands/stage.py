@@ -14,6 +14,7 @@ from plugins.hands.views import guest_said
 from relay_bot.plugin import (
     Context,
     Effect,
+    Identity,
     Participant,
     Refuse,
     RemoveParticipant,
@@ -86,7 +87,7 @@ class StagePart(QueuePart):
         ctx.set_timer(self.is_late, identity, ctx.now + round(self.settings.report_seconds * 1000))
 
     @timer
-    def is_late(self, key: str, ctx: Context) -> None:
+    def is_late(self, key: Identity, ctx: Context) -> None:
         """Tell hosts of a change that LiveKit has not done yet. It stays owed."""
         guest = self.state.stage.get(key)
         if guest is not None and guest.status != "on" and guest.away_at is None:
@@ -215,7 +216,7 @@ class StagePart(QueuePart):
         ctx.clear_timer(self.time_is_short, identity)
 
     @timer
-    def time_is_short(self, key: str, ctx: Context) -> None:
+    def time_is_short(self, key: Identity, ctx: Context) -> None:
         """Warn a guest, and tell the hosts."""
         guest = self.state.stage.get(key)
         if guest is None or guest.ends_at is None:
@@ -225,7 +226,7 @@ class StagePart(QueuePart):
         ctx.publish("stage_time", said, to=list(dict.fromkeys([key, *self.hall.roster.at_least(Role.MODERATOR)])))
 
     @timer
-    def time_is_over(self, key: str, ctx: Context) -> None:
+    def time_is_over(self, key: Identity, ctx: Context) -> None:
         """Take a guest off the stage whose time is over."""
         guest = self.state.stage.get(key)
         if guest is not None and guest.ends_at is not None:
@@ -267,7 +268,7 @@ class StagePart(QueuePart):
             self._ask_again(after.identity, guest, ctx)
 
     @timer
-    def has_lost_it(self, key: str, ctx: Context) -> None:
+    def has_lost_it(self, key: Identity, ctx: Context) -> None:
         """Take a guest for demoted from whom someone else has taken the right, at LiveKit itself."""
         guest = self.state.stage.get(key)
         person = self.hall.roster.get(key)
@@ -292,7 +293,7 @@ class StagePart(QueuePart):
             self._say_queue(ctx, self.state.waiting())
 
     @timer
-    def stage_grace_over(self, key: str, ctx: Context) -> None:
+    def stage_grace_over(self, key: Identity, ctx: Context) -> None:
         """Free the place of a guest who did not come back."""
         guest = self.state.stage.get(key)
         if guest is None or guest.away_at is None:

@@ -32,6 +32,7 @@ from relay_bot.plugin import (
     Arguments,
     Context,
     Effect,
+    Identity,
     Participant,
     Plugin,
     Refuse,
@@ -60,6 +61,8 @@ class ModerationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 
 class ModerationPlugin(Plugin[Sanctions, ModerationSettings]):
     """The moderation of one hall."""
+
+    effect_keys = ("data {identity}", "remove {identity}")
 
     # -- who asks -----------------------------------------------------------------------------------
 
@@ -237,12 +240,12 @@ class ModerationPlugin(Plugin[Sanctions, ModerationSettings]):
     # -- time -----------------------------------------------------------------------------------------
 
     @timer
-    def mute_over(self, key: str, ctx: Context) -> None:
+    def mute_over(self, key: Identity, ctx: Context) -> None:
         """End a mute whose time is over."""
         self._over("mute", "unmute", key, ctx)
 
     @timer
-    def ban_over(self, key: str, ctx: Context) -> None:
+    def ban_over(self, key: Identity, ctx: Context) -> None:
         """End a ban whose time is over."""
         self._over("ban", "unban", key, ctx)
 

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 import msgspec
 
-from relay_bot.plugin import Event, Role, State
+from relay_bot.plugin import Event, Identity, Role, State
 
 SanctionKind = Literal["mute", "ban"]
 
@@ -20,12 +20,12 @@ class Sanctioned(Event, frozen=True):
     personal: ClassVar[tuple[str, ...]] = ("display_name", "reason")
 
     sanction: SanctionKind
-    identity: str
+    identity: Identity
     display_name: str
     reason: str
     at: int
     until: int | None
-    by: str
+    by: Identity
     by_role: Role
     rank_known: bool = True
 
@@ -34,14 +34,14 @@ class Lifted(Event, frozen=True):
     """A mute or a ban is over: by hand, by time, or because it was never allowed (`by` empty)."""
 
     sanction: SanctionKind
-    identity: str
-    by: str
+    identity: Identity
+    by: Identity
 
 
 class RankKnown(Event, frozen=True):
     """Someone banned in absence came, and the ban was allowed."""
 
-    identity: str
+    identity: Identity
 
 
 class Kicked(Event, frozen=True):
@@ -49,33 +49,33 @@ class Kicked(Event, frozen=True):
 
     personal: ClassVar[tuple[str, ...]] = ("reason",)
 
-    identity: str
+    identity: Identity
     reason: str
     at: int
-    by: str
+    by: Identity
 
 
 class PermissionTaken(Event, frozen=True):
     """We take someone's permission to send, which they had."""
 
-    identity: str
+    identity: Identity
 
 
 class PermissionReturned(Event, frozen=True):
     """They have their permission again, or have left: nothing is to be given back."""
 
-    identity: str
+    identity: Identity
 
 
 class Sanction(msgspec.Struct, frozen=True):
     """A mute or a ban in force."""
 
-    identity: str
+    identity: Identity
     display_name: str
     reason: str
     at: int
     until: int | None
-    by: str
+    by: Identity
     by_role: Role
     rank_known: bool
 

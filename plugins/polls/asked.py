@@ -6,6 +6,8 @@ from typing import Final, Literal
 
 import msgspec
 
+from relay_bot.plugin import Identity
+
 Kind = Literal["choice", "quiz", "rating", "ranking", "text"]
 Results = Literal["live", "after_vote", "on_close", "hosts", "held"]
 UserOptions = Literal["no", "approval", "free"]
@@ -19,7 +21,7 @@ class Eligible(msgspec.Struct, frozen=True):
     """Who may vote: those with one of the roles, and those named."""
 
     roles: frozenset[RoleName] = frozenset()
-    identities: frozenset[str] = frozenset()
+    identities: frozenset[Identity] = frozenset()
 
     def has(self, identity: str, role: str) -> bool:
         """Tell whether someone may vote."""
@@ -29,7 +31,7 @@ class Eligible(msgspec.Struct, frozen=True):
 class Weights(msgspec.Struct, frozen=True):
     """How much a vote counts, in thousandths: by identity, else by role, else 1."""
 
-    identities: dict[str, int] = {}
+    identities: dict[Identity, int] = {}
     roles: dict[RoleName, int] = {}
 
     def of(self, identity: str, role: str) -> int:
@@ -76,7 +78,7 @@ class Rules(msgspec.Struct, frozen=True, omit_defaults=True):
     scale: Scale | None = None
     max_length: int = 0
     series: Series | None = None
-    audience: frozenset[str] | None = None
+    audience: frozenset[Identity] | None = None
     """Whom the poll was sent to; `None` for everybody."""
     duration_ms: int | None = None
     user_options: UserOptions = "no"

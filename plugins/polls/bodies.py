@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 import msgspec
 
 from plugins.polls.asked import Kind, Results, RoleName, UserOptions
-from relay_bot.plugin import Body, Request
+from relay_bot.plugin import Body, Identity, Request
 
 PollId = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"\A[^\x00-\x1f\x7f-\x9f]+\Z")]
 TemplateName = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
-Identity = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+Person = Annotated[Identity, msgspec.Meta(min_length=1, max_length=256)]
 OptionText = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Points = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
 Weight = Annotated[float, msgspec.Meta(ge=0, le=1_000_000)]
@@ -25,13 +25,13 @@ class EligibleFields(msgspec.Struct, frozen=True):
     """Who may vote: those with one of the roles, and those named."""
 
     roles: list[RoleName] = []
-    identities: Annotated[list[Identity], msgspec.Meta(max_length=5_000)] = []
+    identities: Annotated[list[Person], msgspec.Meta(max_length=5_000)] = []
 
 
 class WeightFields(msgspec.Struct, frozen=True):
     """How much votes count: by identity, else by role, else 1."""
 
-    identities: dict[Identity, Weight] = {}
+    identities: dict[Person, Weight] = {}
     roles: dict[RoleName, Weight] = {}
 
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from plugins.polls.asked import WHOLE, Rules
 from plugins.polls.tally import Tally
-from relay_bot.plugin import Event
+from relay_bot.plugin import Event, Identity
 
 
 class PollOpened(Event, frozen=True):
@@ -55,7 +55,7 @@ class Voted(Event, frozen=True, omit_defaults=True):
     personal: ClassVar[tuple[str, ...]] = ("text", "name")
 
     poll_id: str
-    identity: str
+    identity: Identity
     choices: tuple[int, ...]
     inferred: bool = False
     text: str = ""
@@ -70,7 +70,7 @@ class SealedVote(Event, frozen=True, omit_defaults=True):
     """A vote in an anonymous poll: who and what can be read with the poll's key only, which its closing destroys."""
 
     poll_id: str
-    voter: str
+    voter: Identity
     sealed: bytes
     inferred: bool = False
 
@@ -79,7 +79,7 @@ class VoteWithdrawn(Event, frozen=True):
     """A vote was taken out again. `voter` is the identity, or an anonymous poll's hash of it."""
 
     poll_id: str
-    voter: str
+    voter: Identity
 
 
 class OptionSuggested(Event, frozen=True):
@@ -87,7 +87,7 @@ class OptionSuggested(Event, frozen=True):
 
     poll_id: str
     text: str
-    by: str
+    by: Identity
 
 
 class OptionAdded(Event, frozen=True):

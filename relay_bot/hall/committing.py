@@ -17,7 +17,7 @@ from relay_bot.hall.message import Answered, refused
 from relay_bot.hall.outbox import AckGroups, Outbox, Packet
 from relay_bot.hall.roster import HallRoster
 from relay_bot.hall.turn import Outgoing, Turn
-from relay_bot.journal.batch import Batch, JournalError
+from relay_bot.journal.batch import Batch, EventRow, JournalError
 from relay_bot.journal.writer import Journal
 from relay_bot.observe import metrics
 from relay_bot.plugin import Role
@@ -75,6 +75,11 @@ class Committer:
     def busy(self) -> bool:
         """Tell whether a turn is under way."""
         return self._under_way is not None
+
+    def events(self) -> list[EventRow]:
+        """List the events that are decided and handed over, and not known to be durable."""
+        turns = [self._under_way, self._next[0] if self._next is not None else None]
+        return [row for turn in turns if turn is not None for row in turn.events]
 
     async def idle(self) -> None:
         """Wait until no turn is under way."""

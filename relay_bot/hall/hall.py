@@ -30,6 +30,7 @@ from relay_bot.hall.session import Session
 from relay_bot.hall.supervisor import Supervisor, Trouble
 from relay_bot.hall.turn import Halted, Turn
 from relay_bot.journal.batch import Batch, Fenced, JournalError, SessionInfo, Unavailable, settle
+from relay_bot.journal.erasing import erased
 from relay_bot.journal.events import State
 from relay_bot.link import Changed, Frame, Interrupted, Joined, Left, Lost, Presence, Reason, Resumed
 from relay_bot.observe import metrics
@@ -213,14 +214,28 @@ class Hall:
         """Ask the plugins whether someone is to get no join token."""
         return None if self._session is None else join_refusal(self._session.plugins, identity, self._calls)
 
-    async def erase(self, identity: str, pseudonym: str) -> int | None:
+    async def erase(self, identity: str, pseudonym: str, *, unseen: bool = False) -> int | None:
         """Erase someone from this session's journal and memory; gives how many events named them.
 
-        `None`: the hall has ended meanwhile, and its session is to be erased from like any other.
+        A session that doesn't name them goes on undisturbed. `unseen`: the journal can't tell that, because they were
+        erased from it after this session was read. `None`: the hall has ended meanwhile, and its session is to be
+        erased from like any other.
         """
+        if not unseen and self._decider is not None and not await self._names(self._decider, identity):
+            return 0
+        if self.status == "ended":
+            return None
         done: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
         self._mailbox.note(_Erase(identity, pseudonym, done))
         return await done
+
+    async def _names(self, decider: Decider, identity: str) -> bool:
+        """Tell whether this session names someone, in its journal or in what is on its way there."""
+        session, rules = decider.session.info.id, self._services.rules()
+        coming = [*self._committer.events(), *decider.turn.events]
+        if any(erased(kind, body, identity, "", rules) for _, _, _, kind, body in coming):
+            return True
+        return await self._services.journal.names(session, identity, rules)
 
     def hear_dialect(self, dialect: str) -> None:
         """Take note that clients here speak a dialect, though none has been heard yet."""
@@ -357,7 +372,7 @@ class Hall:
         """Erase whom we were asked to; between two sessions in memory, so that none of them says it again."""
         if self._session is None:
             return []
-        journal, rules, only = self._services.journal, self._services.personal(), self._session.info.id
+        journal, rules, only = self._services.journal, self._services.rules(), self._session.info.id
         return [await journal.erase(each.identity, each.pseudonym, rules, only=only) for each in self._to_erase]
 
     def _tell_erased(self, counts: list[int]) -> None:
@@ -446,6 +461,9 @@ class Hall:
         try:
             for index, item in enumerate(items):
                 if self._decider is not decider:
+                    if self._to_erase:  # the session is only read again: what comes now is decided then
+                        self._mailbox.give_back(items[index:])
+                        break
                     self._take_degraded(item)
                     continue
                 if self._ending is not None:

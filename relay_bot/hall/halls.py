@@ -52,6 +52,7 @@ class Halls:
         self._not_before: dict[str, tuple[float, int]] = {}
         self._stood_back: set[str] = set()
         self._forget_at = 0.0
+        self._declared = False
         self._stopping = False
         self._wake = asyncio.Event()
         self._asking = asyncio.Lock()
@@ -79,6 +80,7 @@ class Halls:
     def update(self, services: Services) -> None:
         """Take new settings: halls found from now on have them."""
         self._services = services
+        self._declared = False
         self._wake.set()
 
     # -- finding -------------------------------------------------------------------------------------
@@ -87,6 +89,7 @@ class Halls:
         """Ask LiveKit for its rooms every few seconds until cancelled."""
         while not self._stopping:
             self._wake.clear()
+            await self._declare()
             await self.reconcile()
             await self._forget_old()
             try:
@@ -212,20 +215,23 @@ class Halls:
         pseudonym = f"erased-{secrets.token_hex(8)}"
         services, asked = self._services, self.all()
         events, live = await self._erase_in(asked, identity, pseudonym)
-        events += await services.journal.erase(identity, pseudonym, services.personal(), besides=live)
+        events += await services.journal.erase(identity, pseudonym, services.rules(), besides=live)
         await services.shelf.load()
         # Those found meanwhile may have read their journal before it was erased from.
-        found, _ = await self._erase_in([hall for hall in self.all() if hall not in asked], identity, pseudonym)
+        late = [hall for hall in self.all() if hall not in asked]
+        found, _ = await self._erase_in(late, identity, pseudonym, unseen=True)
         return events + found
 
-    async def _erase_in(self, halls: list[Hall], identity: str, pseudonym: str) -> tuple[int, list[int]]:
+    async def _erase_in(
+        self, halls: list[Hall], identity: str, pseudonym: str, *, unseen: bool = False
+    ) -> tuple[int, list[int]]:
         """Erase someone from the sessions of halls, from those also that are about to open one.
 
         Gives how many events named them, and the sessions that this was done in.
         """
         try:
             async with asyncio.timeout(_ERASE_SECONDS):
-                counts = await asyncio.gather(*(hall.erase(identity, pseudonym) for hall in halls))
+                counts = await asyncio.gather(*(hall.erase(identity, pseudonym, unseen=unseen) for hall in halls))
         except TimeoutError:
             raise Unavailable("a hall can't be erased from now; send again") from None
         done = [
@@ -234,6 +240,16 @@ class Halls:
             if count is not None and hall.session is not None
         ]
         return sum(count for count, _ in done), [session for _, session in done]
+
+    async def _declare(self) -> None:
+        """Keep what the plugins declare of people: so that they can be erased from what a plugin kept that is gone."""
+        if not self._declared:
+            try:
+                await self._services.journal.declare(self._services.rules())
+            except Unavailable as error:
+                log.warning("halls.not_declared", error=str(error))
+            else:
+                self._declared = True
 
     async def _forget_old(self) -> None:
         """Delete what is older than it is to be kept: once an hour.

@@ -16,7 +16,7 @@ import structlog
 
 from relay_bot.hall.core import NAMESPACE
 from relay_bot.hall.session import Loaded
-from relay_bot.journal.erasing import Personal
+from relay_bot.journal.erasing import Rule
 from relay_bot.plugin import Plugin, PluginSpec, describe
 from relay_bot.settings import SettingsError, check
 
@@ -89,16 +89,16 @@ def load_plugins(
     return loaded
 
 
-def personal_of_others(configured: dict[str, Any], base: Path, loaded: Collection[str]) -> dict[str, Personal]:
-    """Tell of the plugins that are here and not loaded which of their events' fields hold somebody's words.
+def personal_of_others(configured: dict[str, Any], base: Path, loaded: Collection[str]) -> dict[str, Rule]:
+    """Tell of the plugins that are here and not loaded what they kept of people.
 
     They may have been enabled once: whoever is erased is erased from what they kept, too.
     """
-    found: dict[str, Personal] = {}
+    found: dict[str, Rule] = {}
     for name, source in _sources(configured, base).items():
         if name not in loaded:
             try:
-                found |= _load(name, source).events.personal()
+                found |= _load(name, source).rules()
             except (Exception, SystemExit) as error:
                 log.debug("plugin.not_read", plugin=name, error=str(error))
     return found

@@ -7,10 +7,11 @@ from typing import Protocol
 
 import msgspec
 
+from relay_bot.hall import core
 from relay_bot.hall.session import Loaded
 from relay_bot.hall.shelf import Shelf
 from relay_bot.hall.watchdog import Watchdog
-from relay_bot.journal.erasing import Personal
+from relay_bot.journal.erasing import Rule
 from relay_bot.journal.writer import Journal
 from relay_bot.link import Link, Presence
 from relay_bot.plugin import Effect
@@ -59,10 +60,10 @@ class Services(msgspec.Struct, frozen=True):
     plugins: Mapping[str, Loaded]
     watchdog: Watchdog
     shelf: Shelf
-    not_loaded: Mapping[str, Personal] = {}
+    not_loaded: Mapping[str, Rule] = {}
     """What plugins that are not loaded now may have kept of people, see `personal_of_others`."""
 
-    def personal(self) -> dict[str, Personal]:
-        """Tell by journal name which fields of the plugins' events hold somebody's words."""
-        loaded = {name: rule for each in self.plugins.values() for name, rule in each.spec.events.personal().items()}
-        return {**self.not_loaded, **loaded}
+    def rules(self) -> dict[str, Rule]:
+        """Tell what is to be changed in the journal when somebody is erased, see `relay_bot.journal.erasing`."""
+        loaded = {name: rule for each in self.plugins.values() for name, rule in each.spec.rules().items()}
+        return {**self.not_loaded, **loaded, **core.TABLE.rules()}

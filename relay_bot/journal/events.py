@@ -6,7 +6,8 @@ from typing import Any, ClassVar, Generic, TypeVar, cast, get_type_hints
 
 import msgspec
 
-from relay_bot.journal.erasing import Personal
+from relay_bot.journal.erasing import Rule
+from relay_bot.journal.identities import Fields, Named, where
 
 _WORD_START = re.compile(r"(?<!^)(?=[A-Z])")
 _encoder = msgspec.json.Encoder()
@@ -22,7 +23,7 @@ class Event(msgspec.Struct, frozen=True):
 
     kind: ClassVar[str] = ""
     subject: ClassVar[str] = "identity"
-    """The field that names whose event it is."""
+    """The field that names whose event it is: an `Identity`, whether it is typed so or as `str`."""
     personal: ClassVar[tuple[str, ...]] = ()
     """Fields with the subject's own words or name: emptied when the subject is erased from the journal."""
 
@@ -41,6 +42,36 @@ class State(msgspec.Struct):
     Applying must be pure: no clock, no randomness, no look outside. Then replaying the journal gives
     the live state again, which one test checks for every plugin.
     """
+
+
+def erasing_rule(event_type: type[Event]) -> Rule:
+    """Read from an event's type what erasing changes in it; raises `TypeError` for what can't be carried out."""
+    fields = {field.name: field for field in msgspec.structs.fields(event_type)}
+    places = where(event_type)
+    subject = fields.get(event_type.subject)
+    if subject is not None and subject.type is str:
+        named = places.of if isinstance(places, Fields) else {}
+        places = Fields({**named, subject.encode_name: Named()})
+    personal: dict[str, Any] = {}
+    for name in event_type.personal:
+        place = f"{event_type.__qualname__}.personal: {name}"
+        if subject is None:
+            raise TypeError(f"{place}: there is no field {event_type.subject} that names whose words these are")
+        if name not in fields:
+            raise TypeError(f"{place}: there is no such field")
+        personal[fields[name].encode_name] = _empty(fields[name].type, place)
+    return Rule(places, subject.encode_name if subject is not None else "", personal)
+
+
+def _empty(kind: Any, place: str) -> Any:
+    """Give what an emptied field holds: it must be readable as its type."""
+    for empty in ("", None, list[Any](), dict[str, Any](), 0, False):
+        try:
+            msgspec.convert(empty, kind)
+        except msgspec.ValidationError:
+            continue
+        return empty
+    raise TypeError(f"{place}: its type allows no empty value; let it be a text, a list or None as well")
 
 
 S = TypeVar("S", bound=State)
@@ -62,6 +93,7 @@ class EventTable(Generic[S]):
         self._methods: dict[type[Event], Callable[[S, Any], None]] = {}
         self._decoders: dict[str, msgspec.json.Decoder[Any]] = {}
         self._names: dict[type[Event], str] = {}
+        self._rules: dict[str, Rule] = {}
         for name in dir(state_type):  # those that it inherits as well
             if name.startswith("on_"):
                 self._add(name, getattr(state_type, name))
@@ -77,14 +109,15 @@ class EventTable(Generic[S]):
         self._methods[event_type] = method
         self._names[event_type] = f"{self.namespace}.{event_type.kind}"
         self._decoders[f"{self.namespace}.{event_type.kind}"] = msgspec.json.Decoder(event_type)
+        self._rules[f"{self.namespace}.{event_type.kind}"] = erasing_rule(event_type)
 
-    def personal(self) -> dict[str, Personal]:
-        """Tell by the events' journal names what is to be emptied when somebody is erased."""
-        return {
-            name: Personal(event_type.subject, event_type.personal)
-            for event_type, name in self._names.items()
-            if event_type.personal
-        }
+    def rules(self) -> dict[str, Rule]:
+        """Tell by the events' journal names what is to be changed when somebody is erased."""
+        return dict(self._rules)
+
+    def types(self) -> dict[type[Event], str]:
+        """List the types of the events with their journal names."""
+        return dict(self._names)
 
     def names(self) -> Iterable[str]:
         """List the journal names of the events, each with the namespace."""

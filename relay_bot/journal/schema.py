@@ -82,6 +82,15 @@ shelved = sa.Table(
     sqlite_with_rowid=False,
 )
 
+declared = sa.Table(
+    "declared",
+    metadata,
+    # How people are erased from what plugins kept, for those that are not here any more: `journal.erasing.Rule`.
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("rule", sa.LargeBinary, nullable=False),  # JSON
+    sqlite_with_rowid=False,
+)
+
 
 class SchemaError(Exception):
     """The database can't be brought to this program's schema; the text says why and what to do."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -26,7 +26,8 @@ from relay_bot.journal.batch import (
     SnapshotRow,
     Unavailable,
 )
-from relay_bot.journal.erasing import Personal, erased, renamed
+from relay_bot.journal.erasing import Rule, Rules
+from relay_bot.journal.finding import Named, Scope, find
 
 _ROWS_A_STATEMENT: Final = 1000  # times 5 columns: well under SQLite's limit of 32,766 parameters
 _BUSY_SECONDS: Final = 2.0
@@ -215,54 +216,38 @@ class SqliteStore:
         gone = self._execute(f"DELETE FROM secrets WHERE {where}", parameters)  # noqa: S608  (names of ours alone)
         self._log_holds_secrets |= gone.rowcount > 0
 
-    def erase(
-        self,
-        identity: str,
-        pseudonym: str,
-        rules: Mapping[str, Personal],
-        *,
-        only: int | None = None,
-        besides: Sequence[int] = (),
-    ) -> int:
-        """Erase a participant from one session, or from all `besides` some and from what is shelved.
+    def rewrite(self, named: Named) -> int:
+        """Put what was found in the place of what names somebody, where that is as it was read; gives how many were.
 
-        Gives how many events and shelved things named them.
+        Snapshots are made anew from the events; an answer that names them is not given again.
         """
-        named = msgspec.json.encode(identity)[1:-1]
-        where = " AND session = ?" if only is not None else f" AND session NOT IN ({','.join('?' * len(besides))})"
-        parameters = [named, *([only] if only is not None else besides)]
+        count = 0
         with self._transaction():
-            rows = self._execute(
-                f"SELECT session, seq, kind, body FROM events WHERE instr(body, ?) > 0{where}",  # noqa: S608  (names of ours alone)
-                parameters,
-            ).fetchall()
-            count = 0
-            for session, seq, kind, body in rows:
-                new = erased(kind, body, identity, pseudonym, rules)
-                if new is not None:
-                    count += 1
-                    self._execute("UPDATE events SET body = ? WHERE session = ? AND seq = ?", (new, session, seq))
-            for table, column in (("snapshots", "state"), ("answers", "answer")):
-                # Snapshots are made anew from the events; an answer that names them is not given again.
-                self._execute(
-                    f"DELETE FROM {table} WHERE instr({column}, ?) > 0{where}",  # noqa: S608  (names of ours alone)
-                    parameters,
-                )
-            if only is None:
-                count += self._erase_shelved(identity, pseudonym, named)
+            for each in named.events:
+                count += self._execute(
+                    "UPDATE events SET kind = ?, body = ? WHERE session = ? AND seq = ? AND CAST(body AS BLOB) = ?",
+                    (each.kind, each.body, each.session, each.seq, each.old),
+                ).rowcount
+            for session in {each.session for each in named.events}:
+                self._execute("DELETE FROM snapshots WHERE session = ?", (session,))
+            for document in named.documents:
+                count += self._execute(
+                    "UPDATE shelved SET body = ? WHERE shelf = ? AND name = ? AND CAST(body AS BLOB) = ?",
+                    (document.body, document.shelf, document.name, document.old),
+                ).rowcount
+            for answer in named.answers:
+                self._execute("DELETE FROM answers WHERE session = ? AND lot = ? AND key = ?", answer)
         self._log_holds_secrets = True
         self._purge_log()
         return count
 
-    def _erase_shelved(self, identity: str, pseudonym: str, named: bytes) -> int:
-        count = 0
-        rows = self._execute("SELECT shelf, name, body FROM shelved WHERE instr(body, ?) > 0", (named,)).fetchall()
-        for shelf, name, body in rows:
-            new = renamed(body, identity, pseudonym)
-            if new is not None:
-                count += 1
-                self._execute("UPDATE shelved SET body = ? WHERE shelf = ? AND name = ?", (new, shelf, name))
-        return count
+    def declare(self, rules: Rules) -> None:
+        """Keep what plugins declare of their events; what was declared before stays, for what was kept then."""
+        known = self.declared()
+        with self._transaction():
+            for name, rule in rules.items():
+                if known.get(name) != rule:
+                    self._execute("INSERT OR REPLACE INTO declared VALUES (?, ?)", (name, msgspec.json.encode(rule)))
 
     def shelve(self, row: ShelfRow) -> None:
         """Keep something under its name, in the place of what was there."""
@@ -317,6 +302,19 @@ class SqliteStore:
     def _reader(self) -> sqlite3.Connection:
         uri = f"{self._path.absolute().as_uri()}?mode=ro"
         return sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS)
+
+    def declared(self) -> dict[str, Rule]:
+        """Read what plugins have declared, see `declare`."""
+        rows = self._read("SELECT name, rule FROM declared", ())
+        return {name: msgspec.json.decode(rule, type=Rule) for name, rule in rows}
+
+    def find(self, identity: str, pseudonym: str, rules: Rules, scope: Scope) -> Named:
+        """See `relay_bot.journal.finding.find`."""
+        try:
+            with contextlib.closing(self._reader()) as reader:
+                return find(reader, identity, pseudonym, rules, scope)
+        except sqlite3.Error as error:
+            raise Unavailable(f"the journal can't be read: {error}") from error
 
     def snapshots(self, session: int) -> list[SnapshotRow]:
         """Read the session's newest snapshots, one for each plugin."""

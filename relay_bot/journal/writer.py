@@ -7,7 +7,7 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -18,7 +18,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from relay_bot.journal.batch import Batch, EventRow, JournalError, Kept, SessionInfo, ShelfRow, Unavailable
-from relay_bot.journal.erasing import Personal
+from relay_bot.journal.erasing import Rules
+from relay_bot.journal.finding import Scope
 from relay_bot.journal.schema import SchemaError, migrate
 from relay_bot.journal.sqlite import SqliteStore
 from relay_bot.observe import metrics
@@ -29,6 +30,7 @@ log = structlog.get_logger("journal")
 _BATCHES_A_GROUP: Final = 256
 _RESTART_SECONDS: Final = 1.0
 _LONGEST_RESTART_SECONDS: Final = 30.0
+_ERASING_ROUNDS: Final = 5
 
 
 class _Call:
@@ -58,6 +60,7 @@ class Journal:
         self._dead: Unavailable | None = None
         """Why nothing can be written now: the thread has ended, and is not started again yet."""
         self._restart: asyncio.TimerHandle | None = None
+        self._erasing = asyncio.Lock()
 
     async def start(self) -> None:
         """Bring the schema up and start the thread; raises `JournalError` with what to do."""
@@ -102,13 +105,36 @@ class Journal:
         self,
         identity: str,
         pseudonym: str,
-        rules: Mapping[str, Personal],
+        rules: Rules,
         *,
         only: int | None = None,
         besides: Sequence[int] = (),
     ) -> int:
-        """See `SqliteStore.erase`."""
-        return await self._call(lambda store: store.erase(identity, pseudonym, rules, only=only, besides=besides))
+        """Erase a participant from one session, or from all `besides` some and from what is shelved.
+
+        Gives how many events and shelved documents named them.
+        """
+        scope, count = Scope(only, tuple(besides)), 0
+        async with self._erasing:
+            everything = await self._with_declared(rules)
+            for _ in range(_ERASING_ROUNDS):  # another process may erase somebody else from the same events
+                found = await asyncio.to_thread(self._opened().find, identity, pseudonym, everything, scope)
+                if not found:
+                    break
+                count += await self._call(lambda store, found=found: store.rewrite(found))
+        return count
+
+    async def names(self, session: int, identity: str, rules: Rules) -> bool:
+        """Tell whether anything that is kept of a session names a participant; nobody waits for it who commits."""
+        everything = await self._with_declared(rules)
+        return bool(await asyncio.to_thread(self._opened().find, identity, "", everything, Scope(session)))
+
+    async def _with_declared(self, rules: Rules) -> Rules:
+        return {**await asyncio.to_thread(self._opened().declared), **rules}
+
+    async def declare(self, rules: Rules) -> None:
+        """Keep what plugins declare, so that people can be erased from what a plugin kept that is gone later."""
+        await self._call(lambda store: store.declare(rules))
 
     async def forget_sessions(self, before: int, living: Sequence[int]) -> int:
         """See `SqliteStore.forget_sessions`."""

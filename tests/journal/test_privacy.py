@@ -21,7 +21,7 @@ from relay_bot.testing import HallKit
 
 PLUGIN = """
 from typing import ClassVar
-from relay_bot.plugin import Body, Context, Event, Plugin, State, handle
+from relay_bot.plugin import Body, Context, Event, Identity, Plugin, State, handle
 
 class Say(Body, type="say"):
     text: str
@@ -32,7 +32,7 @@ class Said(Event, frozen=True):
     personal: ClassVar[tuple[str, ...]] = ("text",)
     who: str
     text: str
-    about: str
+    about: Identity
 
 class Sayings(State):
     said: list[Said] = []
@@ -243,3 +243,34 @@ async def test_an_erasure_that_a_hall_can_not_do_now_is_refused(
         halls.found(kit._name, "RM_kit")
         with pytest.raises(Unavailable, match="send again"):
             await halls.erase("alice-4711")
+
+
+@pytest.mark.parametrize("who", ["nobody-at-all", "only-in-another-hall"])
+async def test_erasing_one_whom_a_hall_does_not_name_disturbs_no_vote_there(
+    tmp_path: Path, plugins: dict[str, Any], who: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with HallKit.open(tmp_path, plugins) as kit:
+        async with HallKit.open(tmp_path, plugins, journal=kit.journal, shelf=kit.shelf) as other:
+            zoe = await other.join("only-in-another-hall")
+            await zoe.ask("say", {"text": "my secret wish"})
+        voters = [await kit.join(f"voter-{number}") for number in range(60)]
+        halls = Halls(kit._services)
+        halls._halls[kit.hall.name] = kit.hall
+        opened = kit.hall.session
+        votes = [asyncio.create_task(voter.ask("say", {"text": "aye"})) for voter in voters]
+        await halls.erase(who)
+        await asyncio.gather(*votes)  # none was refused
+        assert kit.hall.session is opened, "it was read again, for nothing"
+        assert kit.hall.seq == 60
+
+
+async def test_votes_in_flight_wait_while_a_session_is_read_again(tmp_path: Path, plugins: dict[str, Any]) -> None:
+    async with HallKit.open(tmp_path, plugins) as kit:
+        alice = await kit.join("alice-4711")
+        await alice.ask("say", {"text": "my secret wish"})
+        voters = [await kit.join(f"voter-{number}") for number in range(60)]
+        erasing = asyncio.create_task(kit.hall.erase("alice-4711", "erased-1"))
+        while not erasing.done():
+            await asyncio.gather(*(voter.ask("say", {"text": "aye"}) for voter in voters))
+        assert await erasing == 1
+        assert kit.hall.seq % 60 == 1

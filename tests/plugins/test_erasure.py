@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from msgspec import inspect
+
+from relay_bot.hall import core
 from relay_bot.hall.plugins import load_plugins
+from relay_bot.journal.events import EventTable
 from relay_bot.testing import HallKit
 from tests.journal.test_privacy import everything
 
@@ -37,3 +41,49 @@ async def test_in_every_built_in_plugin(tmp_path: Path) -> None:
     left = everything(tmp_path)
     assert WHO.encode() not in left
     assert WORDS.encode() not in left
+
+
+NO_IDENTITIES = {
+    "announcement_id", "correct", "display_name", "effect", "emoji", "error", "explanation", "id", "kind", "labels",
+    "level", "message_id", "method", "mode", "name", "option", "options", "outcome", "plugin", "poll_id", "question",
+    "reason", "reply_to", "rerun_of", "results", "roles", "sanction", "series_id", "text", "topic", "user_options",
+    "answers", "final", "rankings", "words",
+}  # fmt: skip
+"""Fields with texts that are no identities, whichever plugin they are of."""
+KEYS = {"hall.timer_set", "hall.timer_cleared", "hall.effect_owed", "hall.effect_settled"}
+"""Their `key` is declared by the plugin whose timer or effect it is."""
+
+
+def texts(name: str, kind: inspect.Type) -> set[str]:
+    """List the fields of a type that hold texts and no declared identities."""
+    match kind:
+        case inspect.StrType() | inspect.AnyType():
+            return {name}
+        case inspect.Metadata(type=inner):
+            extra: dict[str, Any] | None = cast("Any", kind).extra  # its type has no parameters
+            return set() if extra and extra.get("identity") else texts(name, inner)
+        case inspect.CollectionType(item_type=inner):
+            return texts(name, inner)
+        case inspect.DictType(key_type=key, value_type=value):
+            return texts(name, key) | texts(name, value)
+        case inspect.UnionType(types=types):
+            return {found for each in types for found in texts(name, each)}
+        case inspect.StructType(fields=fields):
+            return {found for field in fields for found in texts(field.name, field.type)}
+        case _:
+            return set()
+
+
+def test_every_identity_in_an_event_is_declared() -> None:
+    """A field of a text is an `Identity`, or it is named above as one that never holds one."""
+    tables: list[EventTable[Any]] = [each.spec.events for each in load_plugins({}, Path()).values()]
+    for table in [*tables, core.TABLE]:
+        for event_type, name in table.types().items():
+            found = texts(name, inspect.type_info(event_type))
+            assert found - NO_IDENTITIES - ({"key"} if name in KEYS else set()) == set(), name
+
+
+def test_every_timer_with_somebodys_key_is_declared() -> None:
+    others = {"opening_time", "sweep", "time_is_up"}
+    for loaded in load_plugins({}, Path()).values():
+        assert loaded.spec.timers - others == set(loaded.spec.timer_keys)
