@@ -12,7 +12,6 @@ from __future__ import annotations
 import enum
 import inspect
 import re
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import (
     Any,
@@ -34,6 +33,19 @@ from typing_extensions import TypeVar as DefaultTypeVar
 from relay_bot.journal.erasing import Rule, check_template, of_effects, of_shelf, of_timer
 from relay_bot.journal.events import Event, EventTable, State
 from relay_bot.journal.identities import Identity, Named, where
+from relay_bot.text import (
+    Word,
+    clean_text,
+    disturbs,
+    emoji_key,
+    fold_text,
+    fold_to_match,
+    graphemes,
+    is_blank,
+    is_emoji,
+    list_words,
+    one_line,
+)
 from relay_bot.wire.body import Body, Request
 from relay_bot.wire.clock import iso, iso_or_none, parse_iso
 from relay_bot.wire.refusal import Code, Refuse
@@ -63,11 +75,21 @@ __all__ = [
     "Shelved",
     "State",
     "Track",
+    "Word",
     "clean_text",
     "command",
+    "disturbs",
+    "emoji_key",
+    "fold_text",
+    "fold_to_match",
+    "graphemes",
     "handle",
+    "is_blank",
+    "is_emoji",
     "iso",
     "iso_or_none",
+    "list_words",
+    "one_line",
     "parse_duration",
     "parse_iso",
     "route",
@@ -643,23 +665,9 @@ def _first_annotation(place: str, function: Callable[..., Any]) -> Any:
     return get_type_hints(function, include_extras=True).get(names[1])
 
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-
-
-def clean_text(text: str) -> str:
-    """Take out control characters other than newline and tab, and the space around the text."""
-    return _CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n")).strip()
-
-
-_LETTERS = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
-
-
 def words_of(text: str) -> list[str]:
     """List the words of a text in their order, alike whatever their case, their form or what is hidden in them."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    if not folded.isascii():
-        folded = "".join(character for character in folded if unicodedata.category(character) != "Cf")
-    return _LETTERS.findall(folded)
+    return [word.key for word in list_words(text)]
 
 
 _QUOTED = re.compile(r'\s*(?:"([^"]*)"|[“„]([^“”„]*)[“”])')
