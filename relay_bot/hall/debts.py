@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import msgspec
@@ -14,6 +14,7 @@ from relay_bot.hall.core import Owed
 from relay_bot.hall.pauses import pause
 from relay_bot.hall.services import EffectFailed, Services
 from relay_bot.hall.turn import Debt
+from relay_bot.journal.batch import Unavailable
 from relay_bot.observe import metrics
 from relay_bot.plugin import RemoveParticipant
 
@@ -21,6 +22,9 @@ log = structlog.get_logger("effects")
 
 _FAREWELL_SECONDS: Final = 0.25
 """What someone is told of their removal goes first: a packet still under way to them is lost with them."""
+
+_NOT_OURS_SECONDS: Final = 1.0
+"""While the session is claimed anew, what is owed waits."""
 
 
 class DebtSettled(msgspec.Struct, frozen=True):
@@ -35,10 +39,17 @@ class DebtSettled(msgspec.Struct, frozen=True):
 class Debtor:
     """Performs a hall's owed effects. The journal's list is the truth; this only works it off."""
 
-    def __init__(self, hall: str, services: Services, settled: Callable[[DebtSettled], None]) -> None:
+    def __init__(
+        self,
+        hall: str,
+        services: Services,
+        settled: Callable[[DebtSettled], None],
+        holds: Callable[[], Awaitable[bool]],
+    ) -> None:
         self._hall = hall
         self._services = services
         self._settled = settled
+        self._holds = holds
         self._debts: dict[tuple[str, str], Owed] = {}
         self._failures: dict[tuple[str, str], tuple[int, float]] = {}
         self._reported: set[int] = set()
@@ -96,8 +107,10 @@ class Debtor:
     async def _try(self, name: tuple[str, str], owed: Owed, failures: int) -> float:
         kind = type(owed.effect).__name__
         try:
+            if not await self._holds():  # another bot has the hall: what is owed is for that one to do
+                return _NOT_OURS_SECONDS
             error = await self._services.rooms.perform(self._hall, owed.effect)
-        except EffectFailed as failure:
+        except (EffectFailed, Unavailable) as failure:
             metrics.EFFECTS.labels(kind, "retried").inc()
             wait = pause(failures + 1)
             self._failures[name] = (failures + 1, time.monotonic() + wait)

@@ -21,6 +21,7 @@ from relay_bot.hall.gate import Gate, Read
 from relay_bot.hall.mailbox import Mailbox
 from relay_bot.hall.message import Answered, BackendMessage, RouteCall, RpcWaiter, refused
 from relay_bot.hall.outbox import AckGroups, Outbox
+from relay_bot.hall.ownership import Ownership
 from relay_bot.hall.pauses import pause
 from relay_bot.hall.people import People
 from relay_bot.hall.roster import HallRoster, role_of
@@ -53,8 +54,6 @@ _FAILURES: Final = 4
 _FAILURE_SECONDS: Final = 30.0
 """After so many failures within so long a hall waits before it opens its session again: replays cost all halls."""
 _CLOSE_SECONDS: Final = 5.0
-_SEEN_SECONDS: Final = 30.0
-"""How often the journal is told that a session is held, at the least."""
 _OVERDUE_SECONDS: Final = 60.0
 """An effect that is not done for so long is told as a trouble."""
 _OVER: Final = Refuse("hall_not_active", "the hall is not active any more")
@@ -132,7 +131,8 @@ class Hall:
         self._outbox = Outbox(name, settings.halls.snapshots_per_second)
         self.feed = Feed()
         self._keeper = SeatKeeper(name, services, self._mailbox)
-        self._debtor = Debtor(name, services, self._mailbox.note)
+        self.ownership = Ownership(name, services.journal, lambda: self.room_sid, self._stand_back)
+        self._debtor = Debtor(name, services, self._mailbox.note, self.ownership.holds)
         self._committer = Committer(
             name,
             settings.bot,
@@ -156,8 +156,6 @@ class Hall:
         self._failures: deque[float] = deque(maxlen=_FAILURES)
         """When handlers last failed so that the session had to be opened again."""
         self._supervisor = Supervisor(name, lambda part: self._mailbox.note(_GaveUp(part)))
-        self._moved = asyncio.Event()
-        """The room has another sid than the journal knows."""
         self._to_erase: list[_Erase] = []
         self._inherits = True
         self._earlier: dict[str, State] | None = None
@@ -245,7 +243,7 @@ class Hall:
         """Hear under which id LiveKit has the room now: another one after the SFU was restarted."""
         if sid and sid != self.room_sid:
             self.room_sid = sid
-            self._moved.set()
+            self.ownership.moved()
 
     def stop(self) -> None:
         """Ask the hall to finish: decide what has arrived, commit, say it, leave."""
@@ -277,7 +275,7 @@ class Hall:
         """Serve the hall until its room is gone, another bot has it, or the process stops."""
         self._supervisor.start("outbox", self._outbox.run)
         self._supervisor.start("effects", self._debtor.run)
-        self._supervisor.start("heartbeat", self._keep_seen)
+        self._supervisor.start("heartbeat", lambda: self.ownership.run(self._settings.halls.resume_seconds))
         seated = False
         failures = 0
         try:
@@ -286,6 +284,9 @@ class Hall:
                     erased = await self._erase_named()
                     decider = self._decider = await self._open()
                     self._tell_erased(erased)
+                except Fenced:
+                    self.ownership.lose()
+                    break
                 except Unavailable as error:
                     failures += 1
                     await self._wait_degraded(str(error), failures)
@@ -298,7 +299,9 @@ class Hall:
                 await self._serve(decider)
                 if len(self._failures) == _FAILURES and time.monotonic() - self._failures[0] < _FAILURE_SECONDS:
                     await self._wait_degraded("handlers fail again and again", _FAILURES)
-            await self._outbox.flush(2.0)
+            if not self.ownership.lost:
+                await self._outbox.flush(2.0)
+            assert self._ending is not None
             return self._ending
         finally:
             self.status = "ended"
@@ -311,7 +314,11 @@ class Hall:
         """Claim the session and bring it to what the journal says."""
         settings, journal = self._settings.halls, self._services.journal
         await self._services.shelf.load()
+        if self._session is not None and not await journal.holds(self._session.info):
+            raise Fenced("another bot has taken this hall over")
+        self.ownership.opening()
         info = await journal.claim(self.name, self.room_sid, now_ms(), int(settings.resume_seconds * 1000))
+        self.ownership.took(info)
         session = Session(info, self._services.plugins, self)
         await session.replay(journal)
         if session.seq == 0 and self._inherits:
@@ -350,24 +357,6 @@ class Hall:
         except Halted:
             self._restart(decider, "handler")
 
-    async def _keep_seen(self) -> None:
-        """Tell the journal at once which room the session is in, and every now and then that it is held.
-
-        A crash says nothing: without this the session of a room whose sid has changed meanwhile, or that
-        the SFU has to make anew as well, would not be found again.
-        """
-        every = min(self._settings.halls.resume_seconds / 4, _SEEN_SECONDS)
-        while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(every):
-                    await self._moved.wait()
-            self._moved.clear()
-            if self._session is not None:
-                with contextlib.suppress(Unavailable):
-                    await self._services.journal.release(
-                        self._session.info, now_ms(), ended=False, room_sid=self.room_sid
-                    )
-
     async def _erase_named(self) -> list[int]:
         """Erase whom we were asked to; between two sessions in memory, so that none of them says it again."""
         if self._session is None:
@@ -390,7 +379,7 @@ class Hall:
         if self._decider is not None and self._ending is not None:
             # An end in order has committed every turn; a hall that was cancelled may know what its journal does not.
             batch.snapshots = self._session.take_snapshots()
-        with contextlib.suppress(Unavailable, TimeoutError):
+        with contextlib.suppress(JournalError, TimeoutError):
             self._services.journal.submit(batch)
             async with asyncio.timeout(_CLOSE_SECONDS):
                 await done
@@ -506,10 +495,21 @@ class Hall:
         if decider is not None:
             self._committer.refuse(decider.take_turn(), refused(BUSY))
         if isinstance(error, Fenced):
-            self._ending = Ending.STOOD_BACK
+            self.ownership.lose()
         else:
             self.status = "degraded"
             metrics.HALL_RESTARTS.labels("journal").inc()
+
+    def _stand_back(self) -> None:
+        """Decide, send and tell nothing any more: another bot has the session."""
+        self._ending = Ending.STOOD_BACK
+        self.status = "ended"
+        self._outbox.seated(None)
+        self._outbox.clear()
+        decider, self._decider = self._decider, None
+        if decider is not None:
+            self._committer.refuse(decider.take_turn(), refused(BUSY))
+        self._mailbox.wake()
 
     def _committed(self) -> None:
         """Go on after a commit, if something has gathered meanwhile or the session must be opened again."""

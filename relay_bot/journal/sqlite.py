@@ -201,13 +201,18 @@ class SqliteStore:
             return SessionInfo(made.lastrowid or 0, 1)
 
     def release(self, session: int, epoch: int, now: int, *, ended: bool, room_sid: str = "") -> None:
-        """Say when the owner last held the session, under which room; end it if the room is gone for good."""
+        """Say when the owner last held the session, under which room; end it if the room is gone for good.
+
+        Raises `Fenced` where somebody else has it, or it is over: then nothing is changed.
+        """
         with self._transaction():
-            self._execute(
+            changed = self._execute(
                 "UPDATE sessions SET seen_at = ?, ended_at = CASE WHEN ? THEN ? ELSE ended_at END,"
-                " room_sid = CASE WHEN ? = '' THEN room_sid ELSE ? END WHERE id = ? AND epoch = ?",
+                " room_sid = CASE WHEN ? = '' THEN room_sid ELSE ? END WHERE id = ? AND epoch = ? AND ended_at IS NULL",
                 (now, ended, now, room_sid, room_sid, session, epoch),
-            )
+            ).rowcount
+            if not changed:
+                raise Fenced("another bot has taken this hall over")
             if ended:
                 self._destroy_secrets("session = ?", (session,))
 
@@ -331,6 +336,12 @@ class SqliteStore:
             "SELECT key, answer FROM answers WHERE session = ? ORDER BY lot DESC LIMIT ?", (session, limit)
         )
         return rows[::-1]
+
+    def epochs(self, sessions: Sequence[int]) -> dict[int, int]:
+        """Read the epochs of those of these sessions that are not over."""
+        places = ",".join("?" * len(sessions))
+        query = f"SELECT id, epoch FROM sessions WHERE ended_at IS NULL AND id IN ({places})"  # noqa: S608  (places alone)
+        return dict(self._read(query, tuple(sessions)))
 
     def before(self, session: int) -> int | None:
         """Find the session that the same hall had before this one."""

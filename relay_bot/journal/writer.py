@@ -20,6 +20,7 @@ from sqlalchemy.exc import ArgumentError
 from relay_bot.journal.batch import Batch, EventRow, JournalError, Kept, SessionInfo, ShelfRow, Unavailable
 from relay_bot.journal.erasing import Rules
 from relay_bot.journal.finding import Scope
+from relay_bot.journal.owners import Owners
 from relay_bot.journal.schema import SchemaError, migrate
 from relay_bot.journal.sqlite import SqliteStore
 from relay_bot.observe import metrics
@@ -61,6 +62,7 @@ class Journal:
         """Why nothing can be written now: the thread has ended, and is not started again yet."""
         self._restart: asyncio.TimerHandle | None = None
         self._erasing = asyncio.Lock()
+        self._owners = Owners(lambda sessions: self._opened().epochs(sessions))
 
     async def start(self) -> None:
         """Bring the schema up and start the thread; raises `JournalError` with what to do."""
@@ -96,6 +98,10 @@ class Journal:
     async def claim(self, hall: str, room_sid: str, now: int, resume_ms: int) -> SessionInfo:
         """See `SqliteStore.claim`."""
         return await self._call(lambda store: store.claim(hall, room_sid, now, resume_ms))
+
+    async def holds(self, session: SessionInfo) -> bool:
+        """Tell whether the owner with this epoch still has the session; raises `Unavailable`."""
+        return await self._owners.hold(session)
 
     async def release(self, session: SessionInfo, now: int, *, ended: bool, room_sid: str = "") -> None:
         """See `SqliteStore.release`."""
