@@ -32,7 +32,9 @@ from relay_bot.plugin import (
     Sender,
     clean_text,
     command,
+    emoji_key,
     handle,
+    is_emoji,
     route,
 )
 
@@ -146,6 +148,7 @@ class ChatPlugin(Plugin[Chats, ChatSettings]):
         """Count a reaction to a message; one to the moment only passes by."""
         ctx.check_text(body.emoji, field="payload.emoji")
         if body.message_id is None:
+            _check_emoji(body.emoji)
             if ctx.private and ctx.sender.role is not Role.BACKEND:  # a backend's goes on just as it is
                 ctx.publish("reaction", passing(body), sender_id=ctx.sender.identity)
             return
@@ -153,7 +156,8 @@ class ChatPlugin(Plugin[Chats, ChatSettings]):
         if not identity:
             raise Refuse("forbidden", "a reaction to a message needs a participant: name one in sender_id")
         message = self._visible(body.message_id, ctx.sender)
-        emoji = clean_text(body.emoji)
+        _check_emoji(body.emoji)
+        emoji = emoji_key(body.emoji)
         if identity not in message.reactions.get(emoji, ()):
             self._check_reaction(message, emoji)
             ctx.record(Reacted(message.message_id, emoji, identity))
@@ -168,8 +172,6 @@ class ChatPlugin(Plugin[Chats, ChatSettings]):
             ctx.publish("reaction", passing(body), to=message.audience, sender_id=identity)
 
     def _check_reaction(self, message: Message, emoji: str) -> None:
-        if not emoji:
-            raise Refuse("malformed", "expected an emoji", field="payload.emoji")
         if emoji not in message.reactions and len(message.reactions) >= self.settings.max_emojis:
             raise Refuse("busy", f"a message has at most {self.settings.max_emojis} different reactions")
         if self.state.reactions >= self.settings.max_reactions:
@@ -283,3 +285,8 @@ class ChatPlugin(Plugin[Chats, ChatSettings]):
     def summary(self) -> dict[str, Any]:
         """Tell who may write."""
         return {"chat": {"mode": self.state.mode, "messages": len(self.state.messages)}}
+
+
+def _check_emoji(text: str) -> None:
+    if not is_emoji(text):
+        raise Refuse("malformed", "expected one emoji; words go into the chat", field="payload.emoji")

@@ -8,7 +8,7 @@ from typing import ClassVar
 import msgspec
 
 from plugins.chat.bodies import Mode
-from relay_bot.plugin import Event, Identity, State
+from relay_bot.plugin import Event, Identity, State, emoji_key
 
 
 class MessageSaid(Event, frozen=True):
@@ -119,8 +119,11 @@ class Chats(State):
 
     def on_reacted(self, event: Reacted) -> None:
         """Count a reaction."""
-        self.messages[event.message_id].reactions.setdefault(event.emoji, set()).add(event.identity)
-        self.reactions += 1
+        # Older journals have one emoji with and without variation selectors.
+        identities = self.messages[event.message_id].reactions.setdefault(emoji_key(event.emoji), set())
+        if event.identity not in identities:
+            identities.add(event.identity)
+            self.reactions += 1
 
     def on_mode_set(self, event: ModeSet) -> None:
         """Open the chat, or close it to viewers."""

@@ -16,7 +16,7 @@ from plugins.hands.events import (
     RaiserBack,
 )
 from plugins.hands.speaking import SpeakingPart
-from relay_bot.plugin import Context, Identity, Participant, Refuse, Role, handle, timer
+from relay_bot.plugin import Context, Identity, Participant, Refuse, Role, fold_text, handle, one_line, timer
 
 _ARRIVAL_MS: Final = 10_000
 """How long somebody with a raised hand may take to be known of: LiveKit tells of new viewers seconds later."""
@@ -55,12 +55,23 @@ class QueuePart(SpeakingPart):
             return None  # a packet's sender hears their place by `hand_position`: the ack goes with the others
         return {"raised": self.state.is_up(target), "position": self.state.position(target)}
 
+    def _topic(self, text: str, ctx: Context) -> str:
+        """Give the topic as it is shown: one of those in the settings, if they have any, however it is written."""
+        topics = self.settings.topics
+        if topics:
+            found = next((topic for topic in topics if fold_text(topic) == fold_text(text)), None)
+            if found is None:
+                raise Refuse("malformed", f"the topics here are {', '.join(topics)}", field="payload.topic")
+            return found
+        shown = one_line(text)
+        if not shown:
+            raise Refuse("malformed", "the topic has no visible characters", field="payload.topic")
+        ctx.check_text(shown, field="payload.topic")
+        return shown
+
     def _raise(self, identity: str, topic: str | None, ctx: Context) -> None:
         settings = self.settings
-        if topic is not None and settings.topics and topic not in settings.topics:
-            raise Refuse("malformed", f"the topics here are {', '.join(settings.topics)}", field="payload.topic")
-        if topic is not None and not settings.topics:
-            ctx.check_text(topic, field="payload.topic")
+        topic = None if topic is None else self._topic(topic, ctx)
         if identity in self.state.hands:
             self._raise_again(identity, topic, ctx)
             return

@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from relay_bot.plugin import Body, Request
+from relay_bot.plugin import Body, Request, one_line
 
 Action = Literal["mute", "unmute", "kick", "ban", "unban"]
 Identity = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
@@ -42,5 +42,5 @@ class ListSanctions(Request, frozen=True):
 
 
 def cleaned(reason: str) -> str:
-    """Put a reason on one line."""
-    return " ".join(_CONTROL.sub(" ", reason).split())
+    """Put a reason on one line; empty where nothing of it can be seen."""
+    return one_line(_CONTROL.sub(" ", reason))

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from plugins.moderation.blocking import BlockedWords
 from plugins.moderation.bodies import (
     MAX_REASON,
     MAX_SECONDS,
@@ -46,7 +47,6 @@ from relay_bot.plugin import (
     parse_iso,
     route,
     timer,
-    words_of,
 )
 
 
@@ -319,16 +319,13 @@ class ModerationPlugin(Plugin[Sanctions, ModerationSettings]):
 
     def refuses_text(self, sender: Sender, text: str) -> Refuse | None:
         """Refuse a text with a blocked word, whoever wrote it."""
-        if not self._blocked:
-            return None
-        said = _spaced(text)
-        if not any(blocked in said for blocked in self._blocked):
+        if not self._blocked.are_in(text):
             return None
         return Refuse("blocked", "there is a word in it that is not allowed here")
 
     @cached_property
-    def _blocked(self) -> tuple[str, ...]:
-        return tuple(blocked for text in self.settings.blocked_words if (blocked := _spaced(text)).strip())
+    def _blocked(self) -> BlockedWords:
+        return BlockedWords(self.settings.blocked_words)
 
     def refuses_join(self, identity: str) -> Refuse | None:
         """Refuse a join token to those who are banned. A ban whose rank is not known yet is judged at the join."""
@@ -372,8 +369,3 @@ def _told(text: str, sanction: Sanction) -> str:
     until = "" if sanction.until is None else f" until {iso(sanction.until)}"
     reason = f": {sanction.reason}" if sanction.reason else ""
     return f"{text}{until}{reason}"
-
-
-def _spaced(text: str) -> str:
-    """Give the words of a text, parts of compounds too, with a space around each: a phrase is in it as it is."""
-    return f" {' '.join(words_of(text)).replace('-', ' ')} "

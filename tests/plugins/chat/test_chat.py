@@ -205,6 +205,15 @@ async def test_who_has_the_shows_metadata_hears_the_show(tmp_path: Path, metadat
         assert heard == (["welcome"] if speaks else [])
 
 
+@pytest.mark.parametrize("text", ["\u2800", "\u3164", "\U000e0067\U000e007f", "\u200b\n", "\u034f \ufe0f"])
+async def test_a_text_of_which_nothing_can_be_seen_is_empty(tmp_path: Path, text: str) -> None:
+    async with hall(tmp_path) as kit:
+        ann = await kit.join("ann", name="")
+        assert (await refusal(ann.ask("chat", {"text": text}))).payload["field"] == "payload.text"
+        await ann.ask("chat", {"text": "hello", "display_name": text})
+        assert (await history(ann))[0]["display_name"] == "ann"
+
+
 # -- private messages -------------------------------------------------------------------------------------
 
 
@@ -332,19 +341,42 @@ async def test_a_floating_reaction_passes_by_and_is_not_kept(tmp_path: Path) -> 
         assert kit.fingerprints()["chat"] == events
 
 
+@pytest.mark.parametrize(
+    ("one", "other"), [("👍", "👍\ufe0f"), ("❤", "❤️"), ("1\ufe0f\u20e3", "1\u20e3"), ("\U0001faea", " \U0001faea")]
+)
+async def test_an_emoji_is_one_reaction_however_it_is_sent(tmp_path: Path, one: str, other: str) -> None:
+    async with hall(tmp_path) as kit:
+        ann, bob = await kit.join("ann"), await kit.join("bob")
+        await ann.ask("chat", {"text": "hello"}, "m-1")
+        for guest, emoji in ((ann, one), (ann, other), (bob, other)):
+            await guest.ask("reaction", {"emoji": emoji, "message_id": "m-1"})
+        await kit.settle()
+        assert list((await history(bob))[0]["reactions"].values()) == [2]
+
+
+@pytest.mark.parametrize("text", ["\u200b", "\u2800", "well done everybody", "a", "1", "👍👍", "\ufe0f", "👍 yes"])
+async def test_what_is_no_emoji_is_no_reaction(tmp_path: Path, text: str) -> None:
+    async with hall(tmp_path) as kit:
+        ann = await kit.join("ann")
+        await ann.ask("chat", {"text": "hello"}, "m-1")
+        for more in ({}, {"message_id": "m-1"}):
+            assert (await refusal(ann.ask("reaction", {"emoji": text, **more}))).code == "malformed"
+        assert "reactions" not in (await history(ann))[0]
+
+
 async def test_reactions_are_bounded(tmp_path: Path) -> None:
     async with hall(tmp_path, max_emojis=2, max_reactions=3) as kit:
         ann, bob = await kit.join("ann"), await kit.join("bob")
         await ann.ask("chat", {"text": "hello"}, "m-1")
-        for emoji in ("a", "b"):
+        for emoji in ("👍", "🎉"):
             await ann.ask("reaction", {"emoji": emoji, "message_id": "m-1"})
-        assert (await refusal(ann.ask("reaction", {"emoji": "c", "message_id": "m-1"}))).code == "busy"
-        await bob.ask("reaction", {"emoji": "a", "message_id": "m-1"})
-        assert (await refusal(bob.ask("reaction", {"emoji": "b", "message_id": "m-1"}))).code == "busy"
+        assert (await refusal(ann.ask("reaction", {"emoji": "🔥", "message_id": "m-1"}))).code == "busy"
+        await bob.ask("reaction", {"emoji": "👍", "message_id": "m-1"})
+        assert (await refusal(bob.ask("reaction", {"emoji": "🎉", "message_id": "m-1"}))).code == "busy"
         assert (await refusal(bob.ask("reaction", {"emoji": "x" * 33, "message_id": "m-1"}))).code == "malformed"
         await ann.ask("chat_delete", {"message_id": "m-1"})
         await ann.ask("chat", {"text": "again"}, "m-2")
-        await bob.ask("reaction", {"emoji": "b", "message_id": "m-2"})
+        await bob.ask("reaction", {"emoji": "🎉", "message_id": "m-2"})
 
 
 # -- deleting -------------------------------------------------------------------------------------------------
@@ -466,7 +498,7 @@ async def test_history_tells_the_largest_message(tmp_path: Path) -> None:
         guests = [await kit.join(f"guest-{number}") for number in range(30)]
         await guests[0].ask("chat", {"text": "漢" * 4000}, "m-1")
         for guest in guests:
-            await guest.ask("reaction", {"emoji": f"{guest.identity:😀>32}", "message_id": "m-1"})
+            await guest.ask("reaction", {"emoji": chr(0x1F600 + int(guest.identity[6:])), "message_id": "m-1"})
         guests[0].send("chat_history", {})
         found = await guests[0].wait("chat_history")
         assert len(found["messages"][0]["text"]) == 4000
@@ -480,7 +512,7 @@ async def test_no_cell_of_the_table_is_a_formula(tmp_path: Path, text: str) -> N
     async with hall(tmp_path) as kit:
         ann = await kit.join("=ann", name="@ann")
         await ann.ask("chat", {"text": text, "reply_to": "-1"}, "+m")
-        await ann.ask("reaction", {"emoji": "=1", "message_id": "+m"})
+        await ann.ask("reaction", {"emoji": "#️⃣", "message_id": "+m"})
         download = await kit.call("chat", "export_messages", format="csv")
         rows = list(csv.reader(io.StringIO(_content(download).decode())))
         assert len(rows) == 2

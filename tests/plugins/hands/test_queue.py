@@ -239,3 +239,19 @@ def say_as_show(kit: HallKit, identity: str, kind: str, **fields: object) -> Non
 
     packet = {"type": kind, "senderId": identity, "senderName": identity, "timestamp": 1704067200000} | fields
     kit.room.tell(Frame(msgspec.json.encode(packet), identity, time.monotonic()))
+
+
+async def test_a_topic_of_which_nothing_can_be_seen_is_refused(tmp_path: Path) -> None:
+    async with hall(tmp_path) as kit:
+        (ann,) = await raised(kit, "ann")
+        for topic in ("\u2800", "\u3164", "\U000e0067\U000e007f", "\u200b"):
+            refused = await refusal(ann.ask("hand_raise", {"raised": True, "topic": topic}))
+            assert (refused.code, refused.payload["field"]) == ("malformed", "payload.topic")
+
+
+async def test_a_topic_of_the_settings_is_found_however_it_is_written(tmp_path: Path) -> None:
+    async with hall(tmp_path, topics=["Café  talk"]) as kit:
+        host = await kit.join("host", role="host")
+        ann = await kit.join("ann")
+        await ann.ask("hand_raise", {"raised": True, "topic": "cafe\u0301 TALK "})
+        assert (await host.wait("hand_queue"))["queue"][0]["topic"] == "Café  talk"
