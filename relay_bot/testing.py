@@ -31,7 +31,8 @@ from relay_bot.hall.session import Loaded, Session
 from relay_bot.hall.shelf import Shelf
 from relay_bot.hall.watchdog import Watchdog
 from relay_bot.journal.writer import Journal
-from relay_bot.link import Arrival, Changed, Frame, Joined, Left, Link, Lost, Presence, Reason, Seat, Sink
+from relay_bot.link import Arrival, Changed, Frame, Joined, Left, Link, LinkError, Lost, Presence, Reason, Seat, Sink
+from relay_bot.link.packets import check_packet
 from relay_bot.plugin import Effect, Refuse, RemoveParticipant, SetPermissions, Track
 from relay_bot.settings import Settings
 
@@ -69,14 +70,20 @@ class _Seat:
     def __init__(self, room: _Room, sink: Sink) -> None:
         self._room = room
         self._sink = sink
+        self._left = False
 
     async def publish(self, data: bytes, *, to: Sequence[str], topic: str, reliable: bool = True) -> None:
+        if self._left:
+            raise LinkError("the seat is gone")
+        check_packet(len(data), to, topic)
         packet = msgspec.json.decode(data)
-        for identity, guest in self._room.guests.items():
-            if not to or identity in to:
+        for identity in dict.fromkeys(to or self._room.guests):
+            guest = self._room.guests.get(identity)
+            if guest is not None:
                 guest.hear(packet)
 
     async def leave(self) -> None:
+        self._left = True
         with contextlib.suppress(ValueError):
             self._room.sinks.remove(self._sink)
 

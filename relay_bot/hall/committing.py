@@ -54,6 +54,7 @@ class Committer:
         failed: Callable[[JournalError], None],
         wake: Callable[[], None],
         waiting_ids: Callable[[], set[str]],
+        link: str = "",
     ) -> None:
         self._hall = hall
         self._bot = bot
@@ -66,6 +67,7 @@ class Committer:
         self._failed = failed
         self._wake = wake
         self._waiting_ids = waiting_ids
+        self._link = link
         self._under_way: Turn | None = None
         self._idle = asyncio.Event()
         self._idle.set()
@@ -139,7 +141,7 @@ class Committer:
 
     def refuse(self, turn: Turn, answer: Answered) -> None:
         """Give everyone who waits for a turn's answers this one instead."""
-        groups = AckGroups()
+        groups = AckGroups(self._link)
         self._answer(turn, groups, answer)
         self._outbox.put(groups.packets)
 
@@ -183,7 +185,7 @@ class Committer:
             log.exception("hall.not_released", hall=self._hall, part=part)
 
     def _answer_all(self, turn: Turn, following: set[str]) -> None:
-        groups = AckGroups()
+        groups = AckGroups(self._link)
         groups.expect(self._waiting_ids() | following)
         self._answer(turn, groups)
         self._outbox.put(groups.packets)

@@ -7,6 +7,7 @@ too fast, muted or malformed. What passes is a `Message`.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -26,6 +27,8 @@ from relay_bot.wire.envelope import MAX_ENVELOPE_BYTES, MAX_ID_CHARS, decode_env
 from relay_bot.wire.refusal import Refuse
 
 _MAX_LOOKED: Final = 5_000
+_MAX_REFUSALS: Final = 2_000
+"""Refusals that may wait for the next turn of the loop; who hears none sends again."""
 _COUNTED: Final[dict[Door, Any]] = {
     "packet": metrics.MESSAGES.labels("packet"),
     "rpc": metrics.MESSAGES.labels("rpc"),
@@ -57,6 +60,8 @@ class Gate:
         self.strangers: Hold[Read] = Hold(settings.hold_seconds)
         self.heard_dialects: set[str] = set()
         self.refusals: list[Packet] = []
+        self.on_refusal: Callable[[], None] | None = None
+        """Called when the first refusal waits to be taken."""
         self._doors: Counter[Door] = Counter()
 
     # -- reading --------------------------------------------------------------------------------------
@@ -234,7 +239,14 @@ class Gate:
         """Tell a refusal that changed nothing: it waits for no commit."""
         groups = AckGroups()
         waiter.answer(refused(refusal), groups)
+        if not groups.packets:
+            return
+        if len(self.refusals) >= _MAX_REFUSALS:
+            metrics.DROPPED.labels("refusals").inc(len(groups.packets))
+            return
         self.refusals += groups.packets
+        if len(self.refusals) == len(groups.packets) and self.on_refusal is not None:
+            self.on_refusal()
 
 
 def _spoken(frame: Frame, spoken: dialects.Spoken) -> Read:

@@ -128,7 +128,9 @@ class Hall:
         self._gate = Gate(settings.gate, frozenset(settings.halls.dialects), self._roster)
         self._people = People(self._roster, self._gate)
         self._mailbox = Mailbox(settings.gate.mailbox, self._refuse_full)
-        self._outbox = Outbox(name, settings.halls.snapshots_per_second)
+        link = services.link.name
+        self._outbox = Outbox(name, settings.halls.snapshots_per_second, link, self._roster.__len__)
+        self._gate.on_refusal = self._refusals_wait
         self.feed = Feed()
         self._keeper = SeatKeeper(name, services, self._mailbox)
         self.ownership = Ownership(name, services.journal, lambda: self.room_sid, self._stand_back)
@@ -145,6 +147,7 @@ class Hall:
             self._not_kept,
             self._committed,
             self._waiting_ids,
+            link,
         )
         self._calls = PluginCalls(name, services.watchdog)
         self._decider: Decider | None = None
@@ -198,7 +201,9 @@ class Hall:
     def is_settled(self) -> bool:
         """Tell whether all that has arrived is decided, durable and said (but for throttled snapshots)."""
         idle = self._decider is None or self._decider.turn.is_empty()
-        return idle and not self._committer.busy and not len(self._mailbox) and not self._outbox.backlog
+        greeted = self.status != "live" or not self._people.waiting
+        said = greeted and not (self._gate.refusals or self._outbox.backlog)
+        return idle and not self._committer.busy and not len(self._mailbox) and said
 
     async def request(self, item: BackendMessage | RouteCall) -> Answered:
         """Have a backend's request decided like any message; gives the answer after the commit."""
@@ -300,6 +305,7 @@ class Hall:
                 if len(self._failures) == _FAILURES and time.monotonic() - self._failures[0] < _FAILURE_SECONDS:
                     await self._wait_degraded("handlers fail again and again", _FAILURES)
             if not self.ownership.lost:
+                self._say_refusals()
                 await self._outbox.flush(2.0)
             assert self._ending is not None
             return self._ending
@@ -421,7 +427,7 @@ class Hall:
                 self._committer.submit(decider.take_turn())
             if decider.turn.messages >= _MESSAGES_A_TURN:
                 await self._committer.idle()
-            elif len(self._mailbox):
+            elif len(self._mailbox) or (self.status == "live" and self._people.waiting):
                 await asyncio.sleep(0)
             elif gathering:
                 await asyncio.sleep(gathering)
@@ -474,8 +480,6 @@ class Hall:
                     self._people.greet(decider, lambda identity: self.refuses_join(identity) is None)
         except Halted:
             self._restart(decider, "handler")
-        if self._gate.refusals:
-            self._outbox.put(self._gate.take_refusals())
         if items:
             self._gate.count()
             metrics.HANDLER_SECONDS.observe(time.perf_counter() - started)
@@ -541,8 +545,14 @@ class Hall:
         while self._ending is None and (left := until - time.monotonic()) > 0:
             for item in self._mailbox.take(_ITEMS_A_SLICE):
                 self._take_degraded(item)
-            self._outbox.put(self._gate.take_refusals())
             await self._mailbox.wait(left)
+
+    def _refusals_wait(self) -> None:
+        """Send refusals off with the next turn of the loop: they wait for no commit, which may hang."""
+        asyncio.get_running_loop().call_soon(self._say_refusals)
+
+    def _say_refusals(self) -> None:
+        self._outbox.put(self._gate.take_refusals())
 
     def _take_degraded(self, item: Any) -> None:
         """Take an item when nothing can be decided."""

@@ -8,11 +8,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from relay_bot.link import Frame
+from relay_bot.link import Frame, Interrupted, Lost, Resumed
 from relay_bot.observe import metrics
 
 _ROSTER_RESERVE: Final = 20_000
 """Beyond the bound for messages there is room for joins, leaves and the like, which can't be lost."""
+_OF_THE_ROOM: Final = (Interrupted, Resumed, Lost)
+"""Without these a hall would believe in a seat that it has not."""
 _GONE: Final = object()
 """Stands where a dropped frame stood, until it is the first."""
 
@@ -50,7 +52,7 @@ class Mailbox:
                 room -= 1
                 if not item.reliable:
                     self._lossy.append(self._first + len(self._items))
-            elif len(self) >= self._bound + _ROSTER_RESERVE:
+            elif not isinstance(item, _OF_THE_ROOM) and len(self) >= self._bound + _ROSTER_RESERVE:
                 metrics.DROPPED.labels("mailbox_roster").inc()
                 continue
             self._items.append(item)
@@ -68,7 +70,7 @@ class Mailbox:
         return True
 
     def put(self, item: Any) -> bool:
-        """Take a request or a note of the hall's own; `False` where there is no room."""
+        """Take a request; `False` where there is no room."""
         if len(self) >= self._bound + _ROSTER_RESERVE:
             return False
         self._items.append(item)
@@ -76,7 +78,7 @@ class Mailbox:
         return True
 
     def note(self, item: Any) -> None:
-        """Take a note of the hall's own helpers, of which there are few."""
+        """Take a note of the hall's own (seated, stop, what is done …): there are few, and none may be lost."""
         self._items.append(item)
         self._wake.set()
 

@@ -12,6 +12,7 @@ import msgspec
 import structlog
 
 from relay_bot.link import LinkError, Seat
+from relay_bot.link.packets import MAX_PACKET, addressed, addressee_size, group_size
 from relay_bot.observe import metrics
 from relay_bot.wire.clock import now_ms
 from relay_bot.wire.envelope import MAX_ENVELOPE_BYTES, TOPIC, encode_envelope
@@ -24,6 +25,9 @@ _MAX_SNAPSHOTS: Final = 2_000
 _SHARED_ID_CHARS: Final = 16
 """Shorter ids are counters more often than random: they are acked alone, see `AckGroups`."""
 _ACK_ROOM: Final = MAX_ENVELOPE_BYTES - 400
+_DELIVERIES_A_SECOND: Final = 2_000
+"""Packets of one snapshot that the SFU delivers each second: in a larger hall its newer ones come less often."""
+_LONGEST_PAUSE: Final = 2.5
 
 
 class Packet(msgspec.Struct, frozen=True, gc=False):
@@ -34,18 +38,21 @@ class Packet(msgspec.Struct, frozen=True, gc=False):
     topic: str = TOPIC
     receivers: Callable[[], Iterable[str]] | None = None
     """Where it is set, it gives the identities when the packet leaves, and `to` doesn't count."""
+    ack: bool = False
+    """Somebody waits for it: it goes between the packets of a snapshot that is on its way to a crowd."""
 
 
 class AckGroups:
-    """Gathers the answers of one commit into as few packets as may be.
+    """Gathers the answers of one commit into packets that answer many senders each, as many as is cheapest.
 
-    One packet answers many senders. A client takes an ack for its own by the id alone, so an id never
-    goes to a sender who waits for the same one: of equal ids each gets a packet to its sender only, and
-    so do ids too short to be random.
+    A client takes an ack for its own by the id alone, so an id never goes to a sender who waits for the same one:
+    of equal ids each gets a packet to its sender only, and so do ids too short to be random. `link` is the kind of
+    the link that they go over, see `group_size`; without it a packet has as many as it can.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, link: str | None = None) -> None:
         self.packets: list[Packet] = []
+        self._link = link
         self._at_ms = now_ms()
         self._shared: dict[str, str] = {}
         self._alone: set[str] = set()
@@ -82,38 +89,65 @@ class AckGroups:
 
     def flush(self) -> None:
         """Make the shared packets; only now is it known which ids there are."""
-        part: dict[str, str] = {}
-        room = _ACK_ROOM
-        for message_id, identity in self._shared.items():
-            size = len(_encoder.encode(message_id)) + 1  # with its escapes, and a comma
-            if size > room:
-                self._share(part)
-                part, room = {}, _ACK_ROOM
-            part[message_id] = identity
-            room -= size
-        self._share(part)
-        self._shared = {}
+        shared, self._shared = self._shared, {}
+        if not shared:
+            return
+        senders = {identity: number for number, identity in enumerate(dict.fromkeys(shared.values()))}
+        sizes = {message_id: _id_size(message_id) for message_id in shared}
+        most = len(senders)
+        if self._link is not None:
+            in_all = sum(sizes.values()) + sum(map(addressee_size, senders))
+            most = group_size(len(senders), in_all / len(senders), self._link)
+        groups: list[list[str]] = [[] for _ in range(0, len(senders), most)]
+        for message_id, identity in shared.items():
+            groups[senders[identity] // most].append(message_id)
+        for group in groups:
+            self._share(group, sizes, shared)
 
-    def _share(self, part: dict[str, str]) -> None:
-        if part:
-            self._add("ack", {"ids": list(part)}, tuple(dict.fromkeys(part.values())))
+    def _share(self, ids: list[str], sizes: dict[str, int], shared: dict[str, str]) -> None:
+        """Make the packets of a group: several where its ids are too many for an envelope."""
+        start, room = 0, _ACK_ROOM
+        for index, message_id in enumerate(ids):
+            if sizes[message_id] > room:
+                self._share_one(ids[start:index], shared)
+                start, room = index, _ACK_ROOM
+            room -= sizes[message_id]
+        self._share_one(ids[start:], shared)
+
+    def _share_one(self, ids: list[str], shared: dict[str, str]) -> None:
+        self._add("ack", {"ids": ids}, tuple(dict.fromkeys(shared[message_id] for message_id in ids)))
 
     def _add(self, kind: str, payload: dict[str, Any], to: tuple[str, ...]) -> None:
         data = encode_envelope(kind, payload, at_ms=self._at_ms)
         if len(data) > MAX_ENVELOPE_BYTES:
             kept = {"ids": payload["ids"]} if kind == "ack" else {**payload, "message": "refused"}
             data = encode_envelope(kind, kept, at_ms=self._at_ms)
-        self.packets.append(Packet(data, to))
+        self.packets.append(Packet(data, to, ack=True))
+
+
+def _id_size(message_id: str) -> int:
+    return len(_encoder.encode(message_id)) + 1  # with its escapes, and a comma
+
+
+def _nobody() -> int:
+    return 0
 
 
 class Outbox:
-    """Sends a hall's packets through its seat, one at a time.
+    """Sends a hall's packets through its seat, one at a time and in order, in parts where there are many addressees.
 
-    However many votes arrive, of one thing at most so many snapshots a second leave.
+    However many votes arrive, of one thing at most so many snapshots a second leave, and fewer the more there are who
+    get them (`crowd` tells how many are in the hall). `link` is the kind of the link.
     """
 
-    def __init__(self, hall: str, snapshots_per_second: float) -> None:
+    def __init__(
+        self, hall: str, snapshots_per_second: float, link: str = "", crowd: Callable[[], int] = _nobody
+    ) -> None:
         self._hall = hall
+        self._link = link
+        self._crowd = crowd
+        self._turn = asyncio.Lock()
+        """Held by who takes a packet out until it is sent: at a stop two do."""
         self._pause = 1 / snapshots_per_second
         self._packets: deque[Packet] = deque()
         self._snapshots: dict[tuple[str, ...], Packet] = {}
@@ -178,9 +212,8 @@ class Outbox:
         """Send what waits, within a time limit: for a stop."""
         try:
             async with asyncio.timeout(seconds):
-                while self._seat is not None and self._packets:
-                    await self._send(self._packets.popleft())
-                    metrics.OUTBOX.dec()
+                while self._seat is not None and (self._packets or self._sending):
+                    await self._send_next()
         except TimeoutError:
             log.warning("outbox.unsent", hall=self._hall, packets=len(self._packets))
 
@@ -189,8 +222,7 @@ class Outbox:
         while self._seat is not None:
             self._wake.clear()
             if self._packets:
-                metrics.OUTBOX.dec()
-                await self._send(self._packets.popleft())
+                await self._send_next()
                 continue
             due = self._next_snapshot()
             if due is None:
@@ -198,9 +230,7 @@ class Outbox:
             key, wait = due
             if wait > 0:
                 return wait
-            packet = self._snapshots.pop(key)
-            self._sent_at[key] = time.monotonic()
-            await self._send(packet)
+            await self._send_snapshot(key)
         self._wake.clear()
         return None
 
@@ -210,27 +240,60 @@ class Outbox:
             if len(self._sent_at) > _MAX_SNAPSHOTS:
                 self._sent_at.clear()
             return None
-        waits = ((key, self._sent_at.get(key, 0.0) + self._pause - now) for key in self._snapshots)
+        pause = max(self._pause, min(self._crowd() / _DELIVERIES_A_SECOND, _LONGEST_PAUSE))
+        waits = ((key, self._sent_at.get(key, 0.0) + pause - now) for key in self._snapshots)
         return min(waits, key=lambda entry: entry[1])
 
-    async def _send(self, packet: Packet) -> None:
-        if self._seat is None:
+    async def _send_next(self) -> None:
+        async with self._turn:
+            if self._packets:
+                await self._send(self._take())
+
+    async def _send_snapshot(self, key: tuple[str, ...]) -> None:
+        async with self._turn:
+            packet = self._snapshots.pop(key, None)
+            if packet is not None:
+                self._sent_at[key] = time.monotonic()
+                await self._send(packet, acks_between=True)
+
+    def _take(self) -> Packet:
+        metrics.OUTBOX.dec()
+        return self._packets.popleft()
+
+    async def _send(self, packet: Packet, *, acks_between: bool = False) -> None:
+        to = self._addressees(packet)
+        if to is None:
             return
-        to = packet.to
-        if packet.receivers is not None:
-            try:
-                to = tuple(packet.receivers())
-            except Exception:  # a plugin's function: it costs this snapshot
-                log.exception("outbox.receivers_failed", hall=self._hall)
-                return
-            if not to:
-                return  # an empty list would be everybody, to LiveKit
-        self._sending = 1
+        parts = 0
+        for part in addressed(len(packet.data), to, packet.topic, self._link):
+            while acks_between and parts and self._packets and self._packets[0].ack:
+                await self._send(self._take())
+            parts += 1
+            await self._publish(packet, part)
+        if not parts:
+            metrics.DROPPED.labels("too_large").inc()
+            log.error("outbox.too_large", hall=self._hall, size=len(packet.data), most=MAX_PACKET)
+
+    def _addressees(self, packet: Packet) -> Sequence[str] | None:
+        """Give whom a packet goes to, nobody named for everybody; `None` where it goes to nobody."""
+        if packet.receivers is None:
+            return packet.to
         try:
-            await self._seat.publish(packet.data, to=to, topic=packet.topic)
+            return tuple(packet.receivers()) or None  # an empty list would be everybody, to LiveKit
+        except Exception:  # a plugin's function: it costs this snapshot
+            log.exception("outbox.receivers_failed", hall=self._hall)
+            return None
+
+    async def _publish(self, packet: Packet, to: Sequence[str]) -> None:
+        seat = self._seat
+        if seat is None:
+            return
+        self._sending += 1
+        try:
+            await seat.publish(packet.data, to=to, topic=packet.topic)
             metrics.SENT.inc()
         except LinkError as error:
             metrics.SEND_FAILURES.inc()
             log.warning("outbox.send_failed", hall=self._hall, error=str(error))
         finally:
-            self._sending = 0
+            self._sending -= 1

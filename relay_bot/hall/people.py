@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from typing import Final
 
 from relay_bot.hall.deciding import Decider
 from relay_bot.hall.gate import Gate
 from relay_bot.hall.roster import HallRoster
 from relay_bot.link import Changed, Joined, Left
 from relay_bot.plugin import Participant
+
+MOST_AT_ONCE: Final = 32
+"""People who are greeted in one turn of the loop."""
+_GREETING_SECONDS: Final = 0.005
 
 
 class People:
@@ -30,6 +36,7 @@ class People:
         """Who was here when the seat was lost and has not been seen since."""
         self._to_greet: dict[str, None] = {}
         self._greeted: set[str] = set()
+        self._at_once = MOST_AT_ONCE
 
     # -- what the link tells ----------------------------------------------------------------------------
 
@@ -98,11 +105,30 @@ class People:
 
     # -- greeting ---------------------------------------------------------------------------------------
 
+    @property
+    def waiting(self) -> int:
+        """How many are to be greeted."""
+        return len(self._to_greet)
+
     def greet(self, decider: Decider, welcome: Callable[[str], bool]) -> None:
-        """Tell those who have become active how things stand: data sent to them earlier can be lost."""
-        if not self._to_greet:
+        """Tell those who have become active how things stand: data sent to them earlier can be lost.
+
+        A few at a time, and fewer where their states take long: other halls have the loop between them.
+        """
+        people: list[Participant] = []
+        started = time.perf_counter()
+        while self._to_greet and len(people) < self._at_once:
+            identity = next(iter(self._to_greet))
+            del self._to_greet[identity]
+            self._greeted.add(identity)
+            person = self._roster.get(identity)
+            if person is not None and welcome(identity):
+                people.append(person)
+        if not people:
             return
-        here = [person for identity in self._to_greet if (person := self._roster.get(identity)) is not None]
-        self._greeted |= self._to_greet.keys()
-        self._to_greet.clear()
-        decider.greet([person for person in here if welcome(person.identity)])
+        decider.greet(people)
+        took = time.perf_counter() - started
+        if took > _GREETING_SECONDS:
+            self._at_once = max(1, self._at_once // 2)
+        elif took < _GREETING_SECONDS / 4:
+            self._at_once = min(MOST_AT_ONCE, self._at_once * 2)

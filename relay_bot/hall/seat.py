@@ -45,7 +45,7 @@ class _Ear:
 
 
 class SeatKeeper:
-    """Holds the seat of one hall. `run` puts `Seated`, `Lost` and at last `Unseated` into the mailbox.
+    """Holds the seat of one hall. `run` notes `Seated`, `Lost` and at last `Unseated` in the mailbox.
 
     It may be run again after it failed: the seat that it had is given up first.
     """
@@ -86,22 +86,22 @@ class SeatKeeper:
             else:
                 metrics.JOINS.labels("joined").inc()
                 failures = 0
-                self._mailbox.put(Seated(self.seat))
+                self._mailbox.note(Seated(self.seat))
                 if self._services.settings.bot.in_room_metadata:
                     await self._name_bot()
                 lost = await self._lost
                 sid, self.seat = self.seat.sid, None
                 log.info("hall.seat_lost", hall=self._hall, reason=lost.reason.value, detail=lost.detail)
                 if lost.reason is not Reason.NETWORK:
-                    self._mailbox.put(Unseated(lost.reason, sid))
+                    self._mailbox.note(Unseated(lost.reason, sid))
                     return
             await asyncio.sleep(pause(failures))
             if not await self._room_exists():
-                self._mailbox.put(Unseated(Reason.NETWORK, sid))
+                self._mailbox.note(Unseated(Reason.NETWORK, sid))
                 return
             if failures and await self._is_taken():
                 log.info("hall.seat_taken", hall=self._hall)
-                self._mailbox.put(Unseated(Reason.DUPLICATE, sid))
+                self._mailbox.note(Unseated(Reason.DUPLICATE, sid))
                 return
 
     async def _give_up(self) -> None:

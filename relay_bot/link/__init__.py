@@ -143,7 +143,10 @@ class Seat(Protocol):
         ...
 
     async def publish(self, data: bytes, *, to: Sequence[str], topic: str, reliable: bool = True) -> None:
-        """Send a packet to these identities, or to everybody where `to` is empty; raises `LinkError`."""
+        """Send a packet to these identities, or to everybody where `to` is empty.
+
+        Raises `LinkError`, also for more than 64,000 bytes with the addressees, see `relay_bot.link.packets`.
+        """
         ...
 
     async def leave(self) -> None:

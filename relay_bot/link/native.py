@@ -36,6 +36,7 @@ from relay_bot.link import (
 )
 from relay_bot.link import _frames as wire
 from relay_bot.link._source import SOURCE
+from relay_bot.link.packets import addressee_size, check_packet
 from relay_bot.observe import metrics
 
 CONNECT_SECONDS: Final = 15.0
@@ -43,7 +44,8 @@ DISCONNECT_SECONDS: Final = 5.0
 END_SECONDS: Final = 1.5
 """The child leaves its rooms within a second; then it is killed."""
 PUBLISH_SECONDS: Final = 10.0
-MAX_PACKET: Final = 64_000
+CHUNK_BYTES: Final = 15_000
+"""Bytes of a text stream that one packet carries."""
 JOINS_AT_ONCE: Final = 48
 """Rooms that may be joined at the same time; the others wait, and their time limit with them."""
 WINDOW_BYTES: Final = 2 << 20
@@ -147,21 +149,17 @@ class NativeSeat:
         """See `Seat.publish`."""
         if self.gone:
             raise LinkError("the seat is gone")
-        size = len(data) + sum(map(len, to))
-        if size > MAX_PACKET:
-            raise LinkError(f"a packet of {size} bytes with its addressees is too long: {MAX_PACKET} are the limit")
+        size = check_packet(len(data), to, topic)
         await self._process.publish(self.number, data, to, topic, reliable, size)
 
     async def send_text(self, text: str, *, to: Sequence[str], topic: str) -> None:
         """See `TextSeat.send_text`."""
         if self.gone:
             raise LinkError("the seat is gone")
-        size, addressees = len(text.encode()), sum(map(len, to))
-        if size > MAX_STREAM_BYTES:
+        if (size := len(text.encode())) > MAX_STREAM_BYTES:
             raise LinkError(f"a text of {size} bytes is too long: {MAX_STREAM_BYTES} are the limit")
-        if addressees > MAX_PACKET:
-            raise LinkError(f"the addressees' {addressees} bytes are too many: {MAX_PACKET} are the limit of a packet")
-        await self._process.send_text(self.number, text, to, topic, size + addressees)
+        check_packet(min(size, CHUNK_BYTES), to, topic)  # it goes in parts
+        await self._process.send_text(self.number, text, to, topic, size + sum(map(addressee_size, to)))
 
     async def leave(self) -> None:
         """See `Seat.leave`."""

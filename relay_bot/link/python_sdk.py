@@ -39,6 +39,7 @@ from relay_bot.link import (
     Resumed,
     Sink,
 )
+from relay_bot.link.packets import check_packet
 from relay_bot.observe import metrics
 from relay_bot.plugin import Track
 
@@ -533,6 +534,7 @@ class SdkSeat:
         """See `Seat.publish`."""
         if self._room is None or self._participant is None:
             raise LinkError("the seat is gone")
+        check_packet(len(data), to, topic)
         request = ffi_pb2.FfiRequest()
         part = request.publish_data
         part.local_participant_handle = self._participant.handle

@@ -26,7 +26,7 @@ class Kind:
     """Whether `Resumed` has the sid of the room that a reconnect led to, where it is another one."""
 
 
-_KINDS = {
+KINDS_OF_LINKS = {
     "sdk": Kind(python_sdk.PythonSdkLink, python_sdk, names_every_sender=False, tells_new_sid=False),
     "native": Kind(lambda: native.NativeLink(link_binary()), native, names_every_sender=True, tells_new_sid=True),
 }
@@ -35,7 +35,7 @@ _KINDS = {
 @pytest.fixture(params=KINDS)
 def kind(request: pytest.FixtureRequest) -> Kind:
     """Each of the links: the suite is one contract for all of them."""
-    return _KINDS[request.param]
+    return KINDS_OF_LINKS[request.param]
 
 
 @pytest.fixture
