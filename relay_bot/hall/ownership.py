@@ -10,7 +10,7 @@ from typing import Final
 
 import structlog
 
-from relay_bot.journal.batch import Fenced, SessionInfo, Unavailable
+from relay_bot.journal.batch import SessionInfo, Unavailable
 from relay_bot.journal.writer import Journal
 from relay_bot.wire.clock import now_ms
 
@@ -95,8 +95,6 @@ class Ownership:
         held = self._held
         if held is None:
             return
-        try:
-            await self._journal.release(held, now_ms(), ended=False, room_sid=self._room_sid())
-        except Fenced:
-            if self._held is held:
-                self.lose()
+        kept = await self._journal.release(held, now_ms(), ended=False, room_sid=self._room_sid())
+        if not kept and self._held is held:
+            self.lose()

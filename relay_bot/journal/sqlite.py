@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
+import structlog
 
 from relay_bot.journal.batch import (
     OF_THE_PROCESS,
@@ -29,8 +31,13 @@ from relay_bot.journal.batch import (
 from relay_bot.journal.erasing import Rule, Rules
 from relay_bot.journal.finding import Named, Scope, find
 
+log = structlog.get_logger("journal")
+
 _ROWS_A_STATEMENT: Final = 1000  # times 5 columns: well under SQLite's limit of 32,766 parameters
 _BUSY_SECONDS: Final = 2.0
+_LONGEST_PURGE_PAUSE: Final = 5.0
+_MANY_PURGES: Final = 12
+"""About 30 seconds of trying."""
 _A_HALLS: Final = chr(ord(OF_THE_PROCESS) + 1)
 """From here on the names of sessions are halls'."""
 
@@ -42,7 +49,9 @@ class SqliteStore:
         self._path = path
         self._connection = self._open()
         self._broken = False
-        self._log_holds_secrets = False
+        self._purge_at: float | None = 0.0
+        """When the log is to be truncated (monotonic seconds): at once, because who ran before may have been killed."""
+        self._purge_tries = 0
 
     def _open(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
@@ -54,6 +63,8 @@ class SqliteStore:
 
     def close(self) -> None:
         """Close the connection; committed rows are in the file or its log."""
+        if self._purge_at is not None:
+            self.purge()
         self._connection.close()
 
     def _execute(self, statement: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
@@ -95,16 +106,42 @@ class SqliteStore:
                 results = self._write(group)
         except Unavailable as error:
             return [error] * len(group)
-        self._log_holds_secrets |= any(batch.forgotten for batch in group)
-        if self._log_holds_secrets:
-            self._purge_log()
+        if any(batch.forgotten for batch in group):
+            self._purge_soon()
+            self.purge()  # who hears that it is destroyed may rely on that, unless somebody reads
         return results
 
-    def _purge_log(self) -> None:
-        """Take destroyed secrets out of the write-ahead log as well; while somebody reads, after the next commit."""
+    # -- the write-ahead log, which keeps what was deleted -----------------------------------------
+
+    def _purge_soon(self) -> None:
+        if self._purge_at is None:
+            self._purge_at, self._purge_tries = time.monotonic(), 0
+
+    def purge_wait(self) -> float | None:
+        """Give the seconds until `purge` is to be called; `None` where there is nothing to purge."""
+        return None if self._purge_at is None else max(0.0, self._purge_at - time.monotonic())
+
+    def purge(self) -> None:
+        """Take what was deleted out of the write-ahead log as well, without waiting for anybody.
+
+        While somebody reads (a backup) it can't be done, and is tried again: each time later, up to five seconds.
+        """
+        busy: Any = True
         with contextlib.suppress(sqlite3.Error):
-            busy, _, _ = self._execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-            self._log_holds_secrets = bool(busy)
+            self._execute("PRAGMA busy_timeout=0")
+            try:
+                busy, _, _ = self._execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            finally:
+                self._execute(f"PRAGMA busy_timeout={int(_BUSY_SECONDS * 1000)}")
+        if not busy:
+            self._purge_at = None
+            return
+        self._purge_tries += 1
+        self._purge_at = time.monotonic() + min(_LONGEST_PURGE_PAUSE, 0.02 * 2**self._purge_tries)
+        if self._purge_tries == _MANY_PURGES:
+            log.warning(
+                "journal.log_not_truncated", reason="somebody reads the database; what was deleted is in its log"
+            )
 
     def _write(self, group: Sequence[Batch]) -> list[JournalError | None]:
         """Write all batches together, which costs many halls little more than one; one by one if that fails."""
@@ -200,10 +237,10 @@ class SqliteStore:
             )
             return SessionInfo(made.lastrowid or 0, 1)
 
-    def release(self, session: int, epoch: int, now: int, *, ended: bool, room_sid: str = "") -> None:
+    def release(self, session: int, epoch: int, now: int, *, ended: bool, room_sid: str = "") -> bool:
         """Say when the owner last held the session, under which room; end it if the room is gone for good.
 
-        Raises `Fenced` where somebody else has it, or it is over: then nothing is changed.
+        `False`: somebody else has it, or it is over; nothing is changed.
         """
         with self._transaction():
             changed = self._execute(
@@ -211,15 +248,15 @@ class SqliteStore:
                 " room_sid = CASE WHEN ? = '' THEN room_sid ELSE ? END WHERE id = ? AND epoch = ? AND ended_at IS NULL",
                 (now, ended, now, room_sid, room_sid, session, epoch),
             ).rowcount
-            if not changed:
-                raise Fenced("another bot has taken this hall over")
-            if ended:
+            if changed and ended:
                 self._destroy_secrets("session = ?", (session,))
+        return changed > 0
 
     def _destroy_secrets(self, where: str, parameters: tuple[Any, ...]) -> None:
         """Destroy the keys of sessions that are over: nothing is hashed with them any more."""
         gone = self._execute(f"DELETE FROM secrets WHERE {where}", parameters)  # noqa: S608  (names of ours alone)
-        self._log_holds_secrets |= gone.rowcount > 0
+        if gone.rowcount:
+            self._purge_soon()
 
     def rewrite(self, named: Named) -> int:
         """Put what was found in the place of what names somebody, where that is as it was read; gives how many were.
@@ -242,8 +279,8 @@ class SqliteStore:
                 ).rowcount
             for answer in named.answers:
                 self._execute("DELETE FROM answers WHERE session = ? AND lot = ? AND key = ?", answer)
-        self._log_holds_secrets = True
-        self._purge_log()
+        self._purge_soon()
+        self.purge()
         return count
 
     def declare(self, rules: Rules) -> None:
@@ -263,8 +300,8 @@ class SqliteStore:
         """Delete what is kept under a name, if there is something."""
         with self._transaction():
             self._execute("DELETE FROM shelved WHERE shelf = ? AND name = ?", (shelf, name))
-        self._log_holds_secrets = True  # what is deleted goes from the log as well
-        self._purge_log()
+        self._purge_soon()
+        self.purge()
 
     def shelved(self) -> list[ShelfRow]:
         """Read everything that is shelved."""
@@ -284,7 +321,8 @@ class SqliteStore:
                 for table in ("events", "answers", "snapshots", "secrets"):
                     self._execute(f"DELETE FROM {table} WHERE session = ?", (session,))  # noqa: S608  (names of ours alone)
                 self._execute("DELETE FROM sessions WHERE id = ?", (session,))
-        self._log_holds_secrets |= bool(old)
+        if old:
+            self._purge_soon()
         return len(old)
 
     def forget_answers(self, before: int) -> int:
@@ -294,7 +332,8 @@ class SqliteStore:
                 "DELETE FROM answers WHERE lot < ? AND session IN (SELECT id FROM sessions WHERE hall < ?)",
                 (Lots.first(before), _A_HALLS),
             ).rowcount
-        self._log_holds_secrets |= gone > 0
+        if gone:
+            self._purge_soon()
         return gone
 
     def probe(self) -> None:

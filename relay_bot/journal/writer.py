@@ -103,9 +103,11 @@ class Journal:
         """Tell whether the owner with this epoch still has the session; raises `Unavailable`."""
         return await self._owners.hold(session)
 
-    async def release(self, session: SessionInfo, now: int, *, ended: bool, room_sid: str = "") -> None:
+    async def release(self, session: SessionInfo, now: int, *, ended: bool, room_sid: str = "") -> bool:
         """See `SqliteStore.release`."""
-        await self._call(lambda store: store.release(session.id, session.epoch, now, ended=ended, room_sid=room_sid))
+        return await self._call(
+            lambda store: store.release(session.id, session.epoch, now, ended=ended, room_sid=room_sid)
+        )
 
     async def erase(
         self,
@@ -245,13 +247,13 @@ class Journal:
                 self._in_loop(partial(_settle, job.future, error))
 
     def _work(self, store: SqliteStore) -> None:
-        job = self._queue.get()
+        job = self._next(store)
         while job is not None:
             self._in_hand = (job,)
             if isinstance(job, _Call):
                 self._answer(job)
                 self._in_hand = ()
-                job = self._queue.get()
+                job = self._next(store)
                 continue
             group = [job]
             following: Batch | _Call | bool | None = False  # nothing is waiting
@@ -268,8 +270,18 @@ class Journal:
             self._in_hand = [*group, following] if isinstance(following, _Call) else group
             self._commit(store, group)
             self._in_hand = ()
-            job = self._queue.get() if following is False else following  # type: ignore[assignment]  (no flag but False)
+            job = self._next(store) if following is False else following  # type: ignore[assignment]  (no flag but False)
         store.close()
+
+    def _next(self, store: SqliteStore) -> Batch | _Call | None:
+        """Wait for the next job; between two of them the store's log is truncated where that is due."""
+        while True:
+            wait = store.purge_wait()
+            if wait == 0.0:
+                store.purge()
+                continue
+            with contextlib.suppress(queue.Empty):
+                return self._queue.get(timeout=wait)
 
     def _commit(self, store: SqliteStore, group: list[Batch]) -> None:
         started = time.perf_counter()
