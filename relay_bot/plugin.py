@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import enum
 import inspect
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import (
     Any,
@@ -30,6 +29,9 @@ from typing import (
 import msgspec
 from typing_extensions import TypeVar as DefaultTypeVar
 
+from relay_bot.commands.arguments import Arguments
+from relay_bot.commands.durations import parse_duration
+from relay_bot.commands.quotes import split_at_bars, unescaped, unquoted
 from relay_bot.journal.erasing import Rule, check_template, of_effects, of_shelf, of_timer
 from relay_bot.journal.events import Event, EventTable, State
 from relay_bot.journal.identities import Identity, Named, where
@@ -93,7 +95,10 @@ __all__ = [
     "parse_duration",
     "parse_iso",
     "route",
+    "split_at_bars",
     "timer",
+    "unescaped",
+    "unquoted",
     "words_of",
 ]
 
@@ -172,8 +177,13 @@ class Roster(Protocol):
     def resolve(self, name: str) -> Participant:
         """Find one participant by identity or display name.
 
-        Raises `Refuse("not_found")` for nobody and for more than one: the text asks which is meant.
+        Raises `Refuse("not_found")` for nobody and for more than one: the text asks which is meant. A command takes
+        names with `Arguments.person(self.hall.roster.names())`.
         """
+        ...
+
+    def names(self) -> list[tuple[str, str]]:
+        """List who is here as (identity, display name or "")."""
         ...
 
     def at_least(self, role: Role) -> list[str]:
@@ -668,62 +678,3 @@ def _first_annotation(place: str, function: Callable[..., Any]) -> Any:
 def words_of(text: str) -> list[str]:
     """List the words of a text in their order, alike whatever their case, their form or what is hidden in them."""
     return [word.key for word in list_words(text)]
-
-
-_QUOTED = re.compile(r'\s*(?:"([^"]*)"|[“„]([^“”„]*)[“”])')
-"""In straight quotes, or in those that telephones make of them."""
-_WORD = re.compile(r"\s*(\S+)")
-_DURATION = re.compile(r"(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s)?", re.IGNORECASE)
-
-
-class Arguments:
-    """What follows a command's name: words, taken one after the other; quotes keep spaces together."""
-
-    def __init__(self, text: str, usage: str) -> None:
-        self._text = text
-        self._usage = usage
-
-    def word(self, what: str) -> str:
-        """Take the next word; refuses with the command's usage where there is none."""
-        quoted = self.quoted()
-        if quoted is not None:
-            return quoted
-        found = _WORD.match(self._text)
-        if found is None:
-            raise self.wrong(f"{what} is missing")
-        self._text = self._text[found.end() :]
-        return found[1]
-
-    def quoted(self) -> str | None:
-        """Take the next words if they stand in quotes."""
-        found = _QUOTED.match(self._text)
-        if found is None:
-            return None
-        self._text = self._text[found.end() :]
-        return found[1] if found[1] is not None else found[2]
-
-    def wrong(self, what: str) -> Refuse:
-        """Make a refusal that says what is wrong, and how the command is used."""
-        return Refuse("malformed", f"{what}; usage: {self._usage}")
-
-    def duration(self) -> int | None:
-        """Take the next word if it is a duration such as `30s`, `10m` or `1h30m`; in seconds."""
-        found = _WORD.match(self._text)
-        seconds = parse_duration(found[0].strip()) if found else None
-        if found and seconds is not None:
-            self._text = self._text[found.end() :]
-        return seconds
-
-    def rest(self) -> str:
-        """Take all that is left, without the spaces around it."""
-        text, self._text = self._text.strip(), ""
-        return text
-
-
-def parse_duration(text: str) -> int | None:
-    """Read `90s`, `10m`, `1h30m`, `2d`: in seconds; `None` for anything else."""
-    found = _DURATION.fullmatch(text)
-    if not text or found is None:
-        return None
-    days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
-    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds

@@ -232,7 +232,7 @@ class ChatPlugin(Plugin[Chats, ChatSettings]):
     @command("chat", "open|hosts", role=Role.HOST)
     def chat_command(self, arguments: Arguments, ctx: Context) -> str:
         """Open the chat to everybody, or close it to viewers."""
-        mode = arguments.rest().casefold()
+        mode = arguments.choice()
         if mode == "open":
             self._set_mode("open", ctx)
             return "the chat is open to everybody"

@@ -17,7 +17,7 @@ class CommandsPart(InvitesPart):
     @command("hands", "[open|close]", role=Role.MODERATOR)
     def hands_command(self, arguments: Arguments, ctx: Context) -> str:
         """List the raised hands, or open or close the queue."""
-        match arguments.rest().lower():
+        match arguments.choice():
             case "":
                 return self._list_hands()
             case "open":
@@ -51,18 +51,17 @@ class CommandsPart(InvitesPart):
     @command("invite", "NAME", role=Role.MODERATOR)
     def invite_command(self, arguments: Arguments, ctx: Context) -> str:
         """Invite someone onto the stage."""
-        identity = self._resolve(_name(arguments, "/invite NAME"), [])
+        identity = arguments.person(self.hall.roster.names(), whole=True)
         self._invite(identity, None, ctx)
         return f"invited: {_named(identity, self._name_of(identity))}"
 
     @command("lower", "NAME|all", role=Role.MODERATOR)
     def lower_command(self, arguments: Arguments, ctx: Context) -> str:
         """Lower a hand, or all."""
-        name = _name(arguments, "/lower NAME|all")
-        if name == "all":
+        if arguments.takes("all"):
             count = self._lower_all(ctx)
             return f"lowered {count} hand{'' if count == 1 else 's'}"
-        identity = self._resolve(name, [(each, hand.name) for each, hand in self.state.hands.items()])
+        identity = self._person(arguments, [(each, hand.name) for each, hand in self.state.hands.items()])
         self._lower_for(identity, ctx, other=True)
         return f"lowered: {_named(identity, self._name_of(identity))}"
 
@@ -80,43 +79,13 @@ class CommandsPart(InvitesPart):
         """Take someone off the stage, or take their invitation back."""
         guests = [(identity, guest.name) for identity, guest in self.state.stage.items()]
         invited = [(identity, each.name) for identity, each in self.state.invited.items()]
-        identity = self._resolve(_name(arguments, "/demote NAME"), guests + invited)
+        identity = self._person(arguments, guests + invited)
         self._take_off(identity, "demoted", ctx)
         return f"off the stage: {_named(identity, self._name_of(identity))}"
 
-    def _resolve(self, name: str, known: list[tuple[str, str]]) -> str:
-        """Find whom a name means, among those here and those `known` (identity, name), who may have dropped.
-
-        Raises `Refuse("not_found")` for nobody, and for more than one, with the identities to choose from.
-        """
-        wanted = name.removeprefix("@")
-        if self.hall.roster.get(wanted) is not None or wanted in (identity for identity, _ in known):
-            return wanted
-        gone = {
-            identity
-            for identity, shown in known
-            if wanted.casefold() in (identity.casefold(), shown.casefold()) and self.hall.roster.get(identity) is None
-        }
-        if not gone:
-            return self.hall.roster.resolve(name).identity
-        here = {
-            person.identity
-            for person in self.hall.roster
-            if wanted.casefold() in (person.identity.casefold(), person.name.casefold())
-        }
-        both = sorted(gone | here)
-        if len(both) > 1:
-            raise Refuse(
-                "not_found", f"{len(both)} people are called {name!r}; say which by identity: {', '.join(both[:5])}"
-            )
-        return both[0]
-
-
-def _name(arguments: Arguments, usage: str) -> str:
-    name = arguments.rest().strip('"').strip()
-    if not name:
-        raise Refuse("malformed", f"a name is missing; usage: {usage}")
-    return name
+    def _person(self, arguments: Arguments, known: list[tuple[str, str]]) -> str:
+        """Take a name of those here, or of those `known` (identity, name), who may have dropped."""
+        return arguments.person([*self.hall.roster.names(), *known], whole=True)
 
 
 def _named(identity: str, name: str) -> str:

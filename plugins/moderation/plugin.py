@@ -87,57 +87,51 @@ class ModerationPlugin(Plugin[Sanctions, ModerationSettings]):
     @command("mute", "NAME [10m] [REASON]", role=Role.MODERATOR)
     def mute_command(self, arguments: Arguments, ctx: Context) -> str:
         """Take someone's right to send messages."""
-        identity = self.hall.roster.resolve(arguments.word("the name")).identity
+        identity = arguments.person(self.hall.roster.names())
         return self._command_with_end("mute", identity, arguments, ctx)
 
     @command("ban", "NAME [2h] [REASON]", role=Role.MODERATOR)
     def ban_command(self, arguments: Arguments, ctx: Context) -> str:
         """Remove someone and keep them out; whoever is not here is named by identity."""
-        identity = self._present_or_exact(arguments.word("the name"))
+        identity = arguments.person(self.hall.roster.names(), absent=True)
         return self._command_with_end("ban", identity, arguments, ctx)
 
     @command("kick", "NAME [REASON]", role=Role.MODERATOR)
     def kick_command(self, arguments: Arguments, ctx: Context) -> str:
         """Remove someone; they may come again."""
-        person = self.hall.roster.resolve(arguments.word("the name"))
-        self._carry_out("kick", person.identity, arguments.rest(), None, ctx)
-        return f"kicked {person.display_name}"
+        identity = arguments.person(self.hall.roster.names())
+        shown = self._name(identity)
+        self._carry_out("kick", identity, arguments.rest_unquoted(), None, ctx)
+        return f"kicked {shown}"
 
     @command("unmute", "NAME", role=Role.MODERATOR)
     def unmute_command(self, arguments: Arguments, ctx: Context) -> str:
-        """Lift a mute; whoever is not here is named by identity."""
+        """Lift a mute, of someone who is here or not."""
         return self._lift_command("unmute", self.state.mutes, arguments, ctx)
 
     @command("unban", "NAME", role=Role.MODERATOR)
     def unban_command(self, arguments: Arguments, ctx: Context) -> str:
-        """Lift a ban; whoever is not here is named by identity."""
+        """Lift a ban, of someone who is here or not."""
         return self._lift_command("unban", self.state.bans, arguments, ctx)
 
     def _command_with_end(self, action: SanctionKind, identity: str, arguments: Arguments, ctx: Context) -> str:
-        seconds = arguments.duration()
+        seconds = arguments.duration(most=MAX_SECONDS)
         until = _end(ctx.now, seconds)
-        self._carry_out(action, identity, arguments.rest(), until, ctx)
+        self._carry_out(action, identity, arguments.rest_unquoted(), until, ctx)
         done = "muted" if action == "mute" else "banned"
         absent = "" if self.hall.roster.get(identity) else ", who is not here now"
         end = f" until {iso(until)}" if until is not None else ""
         return f"{done} {self._name(identity)}{absent}{end}"
 
     def _lift_command(self, action: Action, in_force: dict[str, Sanction], arguments: Arguments, ctx: Context) -> str:
-        name = arguments.word("the name")
-        identity = name if name in in_force else self._present_or_exact(name)
+        done = "muted" if action == "unmute" else "banned"
+        known = [(identity, found.display_name) for identity, found in in_force.items()]
+        everybody = self.hall.roster.names()
+        known += [(identity, name) for identity, name in everybody if identity in in_force]
+        identity = arguments.person(known, whole=True, where=f"{done} here", otherwise=everybody)
         shown = self._name(identity)
         self._carry_out(action, identity, "", None, ctx)
-        return f"{'unmuted' if action == 'unmute' else 'unbanned'} {shown}"
-
-    def _present_or_exact(self, name: str) -> str:
-        """Find someone who is here, or take the name for the identity of someone who is not."""
-        try:
-            return self.hall.roster.resolve(name).identity
-        except Refuse:
-            wanted = name.removeprefix("@").casefold()
-            if any(wanted in (person.identity.casefold(), person.name.casefold()) for person in self.hall.roster):
-                raise  # more than one: who is meant must be asked
-            return name
+        return f"un{done} {shown}"
 
     def _name(self, identity: str) -> str:
         person = self.hall.roster.get(identity)

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import re
+
 from plugins.polls import shares, views
 from plugins.polls.bodies import PollFields
 from plugins.polls.state import Poll
 from plugins.polls.templates import Templates
 from plugins.polls.visibility import is_addressed, sees_results
-from relay_bot.plugin import Arguments, Context, Refuse, Role, command, parse_duration
+from relay_bot.plugin import (
+    Arguments,
+    Context,
+    Refuse,
+    Role,
+    command,
+    parse_duration,
+    split_at_bars,
+    unquoted,
+)
 
 _MAX_DURATION = 86_400
+_SPACES = re.compile(r"\s+")
 
 
 class Commands(Templates):
@@ -20,14 +32,17 @@ class Commands(Templates):
         """Open a poll, for a time if one is given; or what a template holds."""
         question = arguments.quoted()
         if question is None:
-            if arguments.word("the question, in quotes,") != "template":
+            if arguments.word("the question, in quotes,").casefold() != "template":
                 raise arguments.wrong("the question goes in quotes")
-            return self._open_template(arguments.quoted() or arguments.rest(), ctx)
+            return self._open_template(arguments.rest_unquoted(), ctx)
         options, duration = _options(arguments.rest())
+        if duration is not None and not 1 <= duration <= _MAX_DURATION:
+            raise arguments.wrong("a poll is open for 1s to 1d")
         if not 1 <= len(question) <= 500 or not all(1 <= len(option) <= 200 for option in options):
             raise Refuse("malformed", "a question has 1 to 500 characters, an option 1 to 200")
         poll = self.make(PollFields(question, options, duration_seconds=duration), ctx)
-        return f"opened: {poll.question} ({poll.poll_id})"
+        timed = "" if duration is None else f", for {duration} s"
+        return f"opened: {poll.question} ({poll.poll_id}): {' | '.join(options)}{timed}"
 
     def _open_template(self, name: str, ctx: Context) -> str:
         poll, *others = self.use_template(name, None, "open", ctx)
@@ -44,12 +59,12 @@ class Commands(Templates):
     @command("extend", "30s [POLL_ID]", role=Role.HOST)
     def extend_command(self, arguments: Arguments, ctx: Context) -> str:
         """Give a poll more time; -30s shortens it."""
-        word = arguments.word("the time, such as 30s,")
-        seconds = parse_duration(word.lstrip("+-"))
-        if seconds is None or not 0 < seconds <= _MAX_DURATION:
-            raise Refuse("malformed", "expected a time such as 30s, 5m or -30s, up to a day")
+        less = arguments.takes_sign() == "-"
+        seconds = arguments.duration(most=_MAX_DURATION)
+        if seconds is None:
+            raise arguments.wrong("the time is missing")
         poll = self._named_or_last(arguments.rest())
-        self.extend(poll, -seconds if word.startswith("-") else seconds, ctx)
+        self.extend(poll, -seconds if less else seconds, ctx)
         if poll.closed_at is not None:
             return f"closed: {poll.question}"
         left = poll.remaining_ms if poll.closes_at is None else poll.closes_at - ctx.now
@@ -105,13 +120,29 @@ class Commands(Templates):
         return "\n".join([head, *lines, *views.notes(poll.options, said)])
 
 
-def _options(text: str) -> tuple[list[str], float | None]:
-    """Split `A | B | C 60s` into the options and the seconds."""
-    body, _, last = text.rpartition(" ")
-    duration = parse_duration(last)
-    if duration is not None and 0 < duration <= _MAX_DURATION and body:
-        text = body
-    else:
-        duration = None
-    options = [option.strip().strip('"').strip() for option in text.split("|")]
-    return [option for option in options if option], duration
+def _options(text: str) -> tuple[list[str], int | None]:
+    """Split `A | B | C 60s` into the options and the seconds.
+
+    A time that is all of the last option is an option; so is one at its end where another option ends with one too, as
+    in `in 5m | in 10m`, unless two follow each other there.
+    """
+    *others, last = split_at_bars(text)
+    option, seconds = _without_time(last)
+    if seconds is not None and any(_ends_with_time(each) for each in others) and not _ends_with_time(option):
+        option, seconds = last, None
+    options = [unquoted(each) for each in (*others, option)]
+    return [each for each in options if each], seconds
+
+
+def _without_time(text: str) -> tuple[str, int | None]:
+    """Take a time off the end of a text, if something is left of it then."""
+    text = text.strip()
+    for space in _SPACES.finditer(text):  # from the left: the longest time
+        seconds = parse_duration(text[space.end() :])
+        if seconds is not None and text[space.end()].isnumeric():
+            return text[: space.start()], seconds
+    return text, None
+
+
+def _ends_with_time(text: str) -> bool:
+    return parse_duration(text) is not None or _without_time(text)[1] is not None

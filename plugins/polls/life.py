@@ -56,8 +56,8 @@ class Life(Speaking):
             raise malformed("opens_at", "a draft is opened by hand: leave out either opens_at or state")
         try:
             opens_at = parse_iso(asked.opens_at)
-        except (ValueError, OverflowError):
-            raise malformed("opens_at", "expected an ISO 8601 time such as 2026-01-31T10:00:00Z") from None
+        except (ValueError, OverflowError) as error:
+            raise malformed("opens_at", str(error)) from None
         if opens_at > ctx.now + _MAX_AHEAD_MS:
             raise malformed("opens_at", "a poll can be scheduled 30 days ahead at most")
         return opens_at if opens_at > ctx.now else None

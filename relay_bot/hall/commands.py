@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import msgspec
+import regex
 
 from relay_bot.hall.session import Loaded
 from relay_bot.plugin import Arguments, Command, Context, Plugin, Sender
+from relay_bot.text import fold_to_match
+from relay_bot.text.visible import BLANK
 from relay_bot.wire.refusal import Refuse
 
 
@@ -18,6 +22,9 @@ class _Text(msgspec.Struct, frozen=True):
 
 
 _decoder = msgspec.json.Decoder(_Text)
+_SLASHES: Final = str.maketrans(dict.fromkeys("\u2044\u2215\u29f8\u2571\u27cb", "/"))
+_BLANKS: Final = regex.compile(BLANK + "+", regex.VERSION1)
+_WORD: Final = regex.compile(r"[^\s\u2800\u3164\uffa0]*")
 
 
 def said_command(payload: msgspec.Raw, prefix: str) -> str | None:
@@ -29,9 +36,31 @@ def said_command(payload: msgspec.Raw, prefix: str) -> str | None:
         text = _decoder.decode(payload).text
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-    if not text.startswith(prefix) or text.startswith(prefix * 2) or not text[len(prefix) :].strip():
+    if text and text[0].isalnum():  # nearly all are
         return None
-    return text[len(prefix) :].strip()
+    line = command_line(text, prefix)
+    return line or None
+
+
+def command_line(text: str, prefix: str) -> str | None:
+    """Give what stands behind the prefix, which may be empty; `None` where no single prefix begins the text.
+
+    What is blank or invisible may stand before it, and a look-alike of it in its place (`／`, `∕`): who meant a command
+    must not be heard by everybody for that.
+    """
+    start = found.end() if (found := _BLANKS.match(text)) else 0
+    end = _behind(text, start, prefix)
+    if end is None or _behind(text, end, prefix) is not None:
+        return None
+    behind = text[end:]
+    return behind[found.end() if (found := _BLANKS.match(behind)) else 0 :].rstrip()
+
+
+def _behind(text: str, start: int, prefix: str) -> int | None:
+    """Give where the prefix that stands at `start` ends, by its look."""
+    end = start + len(prefix)
+    found = unicodedata.normalize("NFKC", text[start:end]).translate(_SLASHES)
+    return end if found == unicodedata.normalize("NFKC", prefix).translate(_SLASHES) else None
 
 
 def run_command(
@@ -44,14 +73,17 @@ def run_command(
     call: Callable[[str, Callable[[], Any]], Any],
 ) -> str | None:
     """Run a command line; gives what to tell the issuer. Raises `Refuse`, for an unknown command as well."""
-    word, _, rest = line.partition(" ")
+    written = _WORD.match(line)
+    assert written is not None
+    word, rest = fold_to_match(written[0]), line[written.end() :]
     name, _, of_plugin = word.partition("@")
     if name == "help":
         return _help(prefix, sender, loaded)
     takers = {
-        plugin: each.spec.commands[name]
+        plugin: command
         for plugin, each in loaded.items()
-        if name in each.spec.commands and of_plugin in ("", plugin)
+        for command in each.spec.commands.values()
+        if command.name.casefold() == name and of_plugin in ("", plugin.casefold())
     }
     if not takers:
         raise Refuse("not_found", f"there is no command {prefix}{word[:40]}; {prefix}help lists them")
@@ -62,7 +94,7 @@ def run_command(
     if len(permitted) > 1:
         permitted = _wanted(prefix, name, permitted, plugins, call)
     plugin, command = next(iter(permitted.items()))
-    arguments = Arguments(rest, f"{prefix}{name} {command.usage}".strip())
+    arguments = Arguments(rest, f"{prefix}{command.name} {command.usage}".strip())
     return call(plugin, partial(getattr(plugins[plugin], command.method), arguments, context(plugin)))
 
 
@@ -77,7 +109,7 @@ def _wanted(
     wanting = {
         plugin: command
         for plugin, command in takers.items()
-        if call(plugin, partial(plugins[plugin].wants_command, name))
+        if call(plugin, partial(plugins[plugin].wants_command, command.name))
     }
     if len(wanting) > 1:
         choices = " or ".join(f"{prefix}{name}@{plugin}" for plugin in wanting)

@@ -7,8 +7,9 @@ from typing import Final
 
 import msgspec
 
+from relay_bot.commands.names import find_person
 from relay_bot.link import Presence
-from relay_bot.plugin import Participant, Refuse, Role
+from relay_bot.plugin import Participant, Role
 from relay_bot.settings import RoleSettings
 
 ROLE_ATTRIBUTE: Final = "relay.role"
@@ -111,24 +112,11 @@ class HallRoster:
 
     def resolve(self, name: str) -> Participant:
         """See `Roster.resolve`."""
-        found = self._people.get(name)
-        if found is not None:
-            return found
-        wanted = name.removeprefix("@").casefold()
-        matches = [
-            person
-            for person in self._people.values()
-            if wanted and wanted in (person.identity.casefold(), person.name.casefold())
-        ]
-        if not matches:
-            raise Refuse("not_found", f"nobody here is called {name!r}")
-        if len(matches) > 1:
-            choices = ", ".join(sorted(person.identity for person in matches)[:5])
-            raise Refuse(
-                "not_found",
-                f"{len(matches)} people here are called {name!r}; say which by identity: {choices}",
-            )
-        return matches[0]
+        return self._people[find_person(name, self.names(), whole=True).identity]
+
+    def names(self) -> list[tuple[str, str]]:
+        """See `Roster.names`."""
+        return [(person.identity, person.name) for person in self._people.values()]
 
     def at_least(self, role: Role) -> list[str]:
         """See `Roster.at_least`."""

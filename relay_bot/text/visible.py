@@ -15,10 +15,10 @@ TAG_SEQUENCE: Final = rf"(?<={PICTOGRAPH}){_TAGS}+\U000e007f"
 
 _NONCHARACTER: Final = r"\p{Noncharacter_Code_Point}"
 _UNSHOWN: Final = rf"\p{{Default_Ignorable_Code_Point}}\p{{Cc}}\p{{Cs}}\p{{Co}}{_NONCHARACTER}[\p{{Cf}}--\p{{PCM}}]"
-_BLANK: Final = rf"[\s{_UNSHOWN}\u2800\ufffc\U0001d159]"
+BLANK: Final = rf"[\s{_UNSHOWN}\u2800\ufffc\U0001d159]"
 """Spaces, and what takes no ink: the blank Braille cell and the Hangul fillers among them."""
 
-_ALL_BLANK: Final = regex.compile(rf"{_BLANK}*", regex.VERSION1)
+_ALL_BLANK: Final = regex.compile(rf"{BLANK}*", regex.VERSION1)
 _BREAKS: Final = regex.compile(r"[\t\n\v\f\r\x85\u2028\u2029]+")
 _CONTROL: Final = regex.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _TURNING: Final = r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"

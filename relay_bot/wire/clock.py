@@ -27,12 +27,15 @@ def iso_or_none(ms: int | None) -> str | None:
 
 
 def parse_iso(text: str) -> int:
-    """Read an ISO 8601 time, UTC where it names no offset; raises `ValueError`."""
+    """Read an ISO 8601 time with its offset from UTC; raises `ValueError`."""
     if not _ISO.match(text):
         raise ValueError("expected an ISO 8601 time such as 2026-01-31T10:00:00Z")
-    moment = datetime.fromisoformat(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError("expected an ISO 8601 time such as 2026-01-31T10:00:00Z") from None
     if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
+        raise ValueError("expected a time with its offset, such as 2026-01-31T10:00:00Z or …T11:00:00+01:00")
     try:
         return (moment.astimezone(UTC) - _EPOCH) // _MILLISECOND
     except OverflowError:

@@ -70,7 +70,7 @@ async def test_an_unknown_command_is_told_and_never_shown_to_others(kit: HallKit
     )
 
 
-@pytest.mark.parametrize("text", ["//hello", "/", "/  ", "hello /help", "", " /hello"])
+@pytest.mark.parametrize("text", ["//hello", "/", "/  ", "hello /help", "", " //hello", "1/2"])
 async def test_what_is_chat(kit: HallKit, text: str) -> None:
     ann, bob = await kit.join("ann"), await kit.join("bob")
     await ann.say(text)

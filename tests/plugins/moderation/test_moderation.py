@@ -288,8 +288,8 @@ async def test_absent_people_are_named_by_their_exact_identity(tmp_path: Path) -
         assert (await refusal(host.ask("moderation", {"action": "mute", "participant_id": "ann"}))).code == "not_found"
         await host.say("/ban Ann")
         assert host.last("notice")["text"] == "banned Ann, who is not here now"
-        assert (await refusal(host.say("/unban ann"))).code == "not_found"
-        await host.say("/unban Ann")
+        assert (await refusal(host.say("/unban an"))).code == "not_found"
+        await host.say("/unban ann")
         await kit.backend("moderation", {"action": "mute", "participant_id": "ann"})
         ann = await kit.join("ann")
         await done(kit)
@@ -458,12 +458,12 @@ async def test_a_command_takes_durations_up_to_a_year(tmp_path: Path, duration: 
         assert (await refusal(host.say("/mute"))).code == "malformed"
 
 
-async def test_a_number_too_long_to_be_one_is_part_of_the_reason(tmp_path: Path) -> None:
+async def test_a_number_too_long_to_be_one_is_refused(tmp_path: Path) -> None:
     async with hall(tmp_path) as kit:
         host, ann = await kit.join("host", role="host"), await kit.join("ann")
-        await host.say(f"/mute ann {'9' * 400}m")
-        assert ann.last("moderation") == {"action": "mute", "participant_id": "ann", "reason": "9" * 400 + "m"}
-        assert (await refusal(host.say(f"/mute ann {'9' * 5000}m"))).code == "malformed"
+        for digits in (400, 5000):
+            assert (await refusal(host.say(f"/mute ann {'9' * digits}m"))).code == "malformed"
+        assert not ann.all("moderation")
 
 
 async def test_sanctions_are_bounded(tmp_path: Path) -> None:
