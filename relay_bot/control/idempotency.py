@@ -46,6 +46,7 @@ class IdempotencyLog:
         kept = await self._journal.load(self._session.id, _MAX_LOADED)
         for key, answer in kept.answers:
             self._answers.put(key, decode_answer(answer))
+        self._lots.begin(kept.last_lot)
 
     async def once(self, key: str, digest: str, run: Callable[[], Awaitable[Any]]) -> Any:
         """Run a request whose key is new and keep its JSON answer; else give the kept one.

@@ -13,6 +13,7 @@ import structlog
 from relay_bot.hall import core
 from relay_bot.hall.calling import PluginCalls, internal, own_methods
 from relay_bot.hall.commands import run_command, said_command
+from relay_bot.hall.deadlines import Deadlines
 from relay_bot.hall.debts import DebtSettled
 from relay_bot.hall.greeting import hall_state
 from relay_bot.hall.message import ACKED, Answered, BackendMessage, Message, RouteCall, refused
@@ -226,13 +227,12 @@ class Decider:
             with contextlib.suppress(Refuse):
                 self._call(name, partial(function, plugin, TurnContext(self.turn, name, THE_BACKEND, now)))
 
-    def fire_timers(self) -> None:
-        """Call what has fallen due."""
-        session = self.session
-        if not session.core.timers:
-            return
-        now = now_ms()
-        for name, method, key in session.core.due(now):
+    def fire_timers(self, deadlines: Deadlines) -> None:
+        """Call what has fallen due; no handler is told an earlier time than its timer's."""
+        session, clock = self.session, now_ms()
+        for timer in deadlines.due(session.core.timers, clock):
+            name, method, key = timer.split("\n", 2)
+            now = max(clock, session.core.timers[timer])
             self._record(core.TimerCleared(name, method, key), now)
             plugin = session.plugins.get(name)
             if plugin is None or method not in self._services.plugins[name].spec.timers:

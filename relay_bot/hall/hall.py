@@ -14,6 +14,7 @@ import structlog
 
 from relay_bot.hall.calling import PluginCalls, join_refusal, own_methods, parts
 from relay_bot.hall.committing import BUSY, Committer
+from relay_bot.hall.deadlines import Deadlines
 from relay_bot.hall.debts import Debtor, DebtSettled
 from relay_bot.hall.deciding import Decider
 from relay_bot.hall.feed import Feed
@@ -154,6 +155,7 @@ class Hall:
         """`None` while there is no session in memory that is what its journal says."""
         self._session: Session | None = None
         self._ending: Ending | None = None
+        self._deadlines = Deadlines()
         self._gather_until = 0.0
         """When a crowd's next turn may be committed (monotonic seconds); 0 without a crowd."""
         self._failures: deque[float] = deque(maxlen=_FAILURES)
@@ -475,7 +477,7 @@ class Hall:
                     raise
             if self._decider is decider:
                 self._expire(decider)
-                decider.fire_timers()
+                decider.fire_timers(self._deadlines)
                 if self.status == "live":
                     self._people.greet(decider, lambda identity: self.refuses_join(identity) is None)
         except Halted:
@@ -526,9 +528,9 @@ class Hall:
     def _next_deadline(self, decider: Decider) -> float | None:
         """Give the seconds until something is due that no arrival announces."""
         waits: list[float] = []
-        at = decider.session.core.next_timer()
-        if at is not None:
-            waits.append((at - now_ms()) / 1000)
+        timer = self._deadlines.wait(decider.session.core.timers, now_ms())
+        if timer is not None:
+            waits.append(timer)
         monotonic = time.monotonic()
         for hold in (self._gate.nameless, self._gate.strangers):
             if (until := hold.next_expiry()) is not None:

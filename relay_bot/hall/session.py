@@ -117,6 +117,7 @@ class Session:
         kept = await journal.load(self.info.id, _MAX_ANSWERS)
         for key, answer in kept.answers:
             self.answers.put(key, decode_answer(answer))
+        self.lots.begin(kept.last_lot)
         self.secrets = kept.secrets
         strangers = await self._replay(journal, kept)
         if strangers:

@@ -39,19 +39,28 @@ class Lots:
         self._first = 0
         self._answers = 0
 
+    def begin(self, last: int) -> None:
+        """Go on after the last lot that is kept: in it, or in a later minute's."""
+        self._first = last // _LOTS_A_MINUTE * _LOTS_A_MINUTE
+        self._answers = last % _LOTS_A_MINUTE * _ANSWERS_A_LOT
+
     @staticmethod
     def first(at: int) -> int:
         """Give the first lot of the minute of a time (ms)."""
         return at // _MINUTE_MS * _LOTS_A_MINUTE
 
     def next(self, now: int) -> int:
-        """Give the lot for one more answer at this time (ms); a later lot has a greater number."""
+        """Give the lot for one more answer at this time (ms); a later lot has a greater number.
+
+        Where the clock was set back, answers go on in the last minute's lots: else the newest would be taken for the
+        oldest, and be the first to be forgotten.
+        """
         first = self.first(now)
-        if first != self._first:
+        if first > self._first:
             self._first, self._answers = first, 0
         part = self._answers // _ANSWERS_A_LOT
         self._answers += 1
-        return first + min(part, _LOTS_A_MINUTE - 1)
+        return self._first + min(part, _LOTS_A_MINUTE - 1)
 
 
 class JournalError(Exception):
@@ -84,11 +93,15 @@ def settle(future: asyncio.Future[JournalError | None]) -> Callable[[JournalErro
 
 
 class Kept(msgspec.Struct, frozen=True):
-    """What is kept of a session beside its events: answers as (key, answer), oldest first; secrets by name."""
+    """What is kept of a session beside its events: answers as (key, answer), oldest first; secrets by name.
+
+    `last_lot` is that of the newest answer.
+    """
 
     snapshots: list[SnapshotRow]
     answers: list[tuple[bytes, bytes]]
     secrets: dict[str, bytes]
+    last_lot: int = 0
 
 
 class Batch:

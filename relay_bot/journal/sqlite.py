@@ -376,6 +376,11 @@ class SqliteStore:
         )
         return rows[::-1]
 
+    def last_lot(self, session: int) -> int:
+        """Give the lot of the newest answer; 0 without any."""
+        [(last,)] = self._read("SELECT max(lot) FROM answers WHERE session = ?", (session,))
+        return last or 0
+
     def epochs(self, sessions: Sequence[int]) -> dict[int, int]:
         """Read the epochs of those of these sessions that are not over."""
         places = ",".join("?" * len(sessions))

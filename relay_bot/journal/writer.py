@@ -172,7 +172,12 @@ class Journal:
         """Read what is kept of a session beside its events, with the newest `answers` answers."""
         store = self._opened()
         return await asyncio.to_thread(
-            lambda: Kept(store.snapshots(session), store.answers(session, answers), store.secrets(session))
+            lambda: Kept(
+                store.snapshots(session),
+                store.answers(session, answers),
+                store.secrets(session),
+                store.last_lot(session),
+            )
         )
 
     async def before(self, session: int) -> int | None:
