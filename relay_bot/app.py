@@ -12,6 +12,7 @@ from typing import Any, Final
 import structlog
 
 from relay_bot import __version__
+from relay_bot.control.effects_api import EffectsApi
 from relay_bot.control.events_api import EventsApi
 from relay_bot.control.guard import Guard, control_token
 from relay_bot.control.hall_api import HallApi
@@ -41,7 +42,7 @@ from relay_bot.tuning import tune_interpreter
 
 log = structlog.get_logger("app")
 
-_RELOADABLE: Final = ("halls", "roles", "gate", "commands", "log", "plugins")
+_RELOADABLE: Final = ("halls", "roles", "gate", "commands", "effects", "log", "plugins")
 """Sections that a reload takes up: new halls have them. The others need a restart."""
 
 
@@ -103,6 +104,7 @@ class App:
         operations += RoomsApi(settings, rooms, halls, once).operations()
         operations += ShowApi(settings, rooms, halls, plugins, once).operations()
         operations += EventsApi(halls, journal, lambda hall: hall.feed).operations()
+        operations += EffectsApi(halls).operations()
         operations += ShelfApi(shelf, plugins, once).operations()
         operations += PrivacyApi(halls).operations()
         supervisor = Supervisor()

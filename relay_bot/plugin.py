@@ -32,7 +32,16 @@ from typing_extensions import TypeVar as DefaultTypeVar
 from relay_bot.commands.arguments import Arguments
 from relay_bot.commands.durations import parse_duration
 from relay_bot.commands.quotes import split_at_bars, unescaped, unquoted
-from relay_bot.journal.erasing import Rule, check_template, of_effects, of_shelf, of_timer
+from relay_bot.effect import (
+    Effect,
+    EffectContext,
+    EffectFailed,
+    Perform,
+    RemoveParticipant,
+    SetPermissions,
+    tag_of,
+)
+from relay_bot.journal.erasing import Rule, check_template, of_effect, of_effects, of_shelf, of_timer
 from relay_bot.journal.events import Event, EventTable, State
 from relay_bot.journal.identities import Identity, Named, where
 from relay_bot.text import (
@@ -59,12 +68,15 @@ __all__ = [
     "Context",
     "Download",
     "Effect",
+    "EffectContext",
+    "EffectFailed",
     "Event",
     "HallView",
     "Identity",
     "NoSettings",
     "Participant",
     "Payload",
+    "Perform",
     "Plugin",
     "Receivers",
     "Refuse",
@@ -160,6 +172,8 @@ class Participant(msgspec.Struct, frozen=True):
     metadata: str = ""
     attributes: dict[str, str] = {}
     tracks: tuple[Track, ...] = ()
+    sid: str = ""
+    """LiveKit's name for this connection of theirs: another one after they left and came back."""
 
     @property
     def display_name(self) -> str:
@@ -221,25 +235,6 @@ class HallView(Protocol):
     def roster(self) -> Roster:
         """Who is in the hall now."""
         ...
-
-
-class Effect(msgspec.Struct, frozen=True, tag=True):
-    """Something that must happen outside: owed from the commit on until it succeeded, also over a restart."""
-
-
-class SetPermissions(Effect, frozen=True, tag="set_permissions"):
-    """Change some of a participant's permissions at the SFU; `None` leaves one as it is."""
-
-    identity: Identity
-    can_publish: bool | None = None
-    can_publish_data: bool | None = None
-    can_subscribe: bool | None = None
-
-
-class RemoveParticipant(Effect, frozen=True, tag="remove_participant"):
-    """Disconnect a participant from the room. Their token stays valid: a ban is checked at every join."""
-
-    identity: Identity
 
 
 class Shelved(msgspec.Struct, frozen=True):
@@ -350,7 +345,10 @@ class Context(Protocol):
         ...
 
     def owe(self, effect: Effect, *, key: str) -> None:
-        """Owe an effect; one with the same key that is still owed is replaced."""
+        """Owe an effect of the core or of a plugin's `effects`; one with the same key that is still owed is replaced.
+
+        Raises `TypeError` for a type that nobody declares, and `Refuse("too_large")` above 60,000 bytes.
+        """
         ...
 
     def secret(self, name: str) -> bytes:
@@ -490,6 +488,9 @@ class Plugin(Generic[S, C]):
     shelves: ClassVar[tuple[type[Shelved], ...]] = ()
     """What this plugin keeps beyond halls."""
 
+    effects: ClassVar[Mapping[type[Effect], Perform]] = {}
+    """The types of effects that this plugin adds, each with the function that does it (see `Perform`)."""
+
     effect_keys: ClassVar[tuple[str, ...]] = ("{identity}",)
     """How the keys of its effects are made (`data {identity}`): so that an erased participant is renamed in them."""
 
@@ -515,7 +516,10 @@ class Plugin(Generic[S, C]):
         """Hear that the hall session is over for good: the last chance to decide something."""
 
     def effect_settled(self, effect: Effect, error: str | None, ctx: Context) -> None:
-        """Hear that an effect which this plugin owed was done, or given up for the reason `error`."""
+        """Hear that an effect which this plugin owed was done, or given up for the reason `error`.
+
+        What was given up after too many attempts an operator may have tried again: it is heard of once more then.
+        """
 
     def wants_command(self, name: str) -> bool:
         """Tell whether there is something to do for a command that another plugin has as well."""
@@ -595,6 +599,7 @@ class PluginSpec(msgspec.Struct, frozen=True):
         found |= {of_timer(self.name, method): Rule(keys=(key,)) for method, key in self.timer_keys.items()}
         if self.plugin_type.effect_keys != Plugin.effect_keys:
             found[of_effects(self.name)] = Rule(keys=self.plugin_type.effect_keys)
+        found |= {of_effect(tag_of(kind)): Rule(where(kind)) for kind in self.plugin_type.effects}
         return found | {of_shelf(kind.shelf): Rule(where(kind)) for kind in self.plugin_type.shelves}
 
     def create(self, settings: msgspec.Struct, hall: HallView) -> Plugin[Any, Any]:
@@ -644,6 +649,11 @@ def describe(name: str, plugin_type: type[Plugin[Any, Any]]) -> PluginSpec:
                 timer_keys[method_name] = _template(place, key)
     for key in plugin_type.effect_keys:
         _template(f"{plugin_type.__module__}.{plugin_type.__qualname__}.effect_keys", key)
+    for kind in plugin_type.effects:
+        try:
+            tag_of(kind)
+        except TypeError as error:
+            raise TypeError(f"{plugin_type.__module__}.{plugin_type.__qualname__}.effects: {error}") from None
     events = EventTable(name, state_type)
     return PluginSpec(
         name, plugin_type, settings_type, events, handlers, commands, tuple(routes), frozenset(timers), timer_keys

@@ -93,6 +93,15 @@ class GateSettings(_Section, frozen=True):
         return self.rates.get(kind) or _RATES.get(kind) or self.rates.get("default") or _RATES["default"]
 
 
+class EffectsSettings(_Section, frozen=True):
+    """How long it is tried to do what is owed outside; then it is a dead letter (`GET /v1/halls/{hall_id}/effects`)."""
+
+    attempt_seconds: Annotated[float, msgspec.Meta(gt=0, le=300)] = 10.0
+    attempts: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 100
+    """Since the bot's start; between them it waits up to 30 seconds."""
+    max_age_seconds: Annotated[float, msgspec.Meta(gt=0, le=604_800)] = 3600.0
+
+
 class CommandSettings(_Section, frozen=True):
     """Commands in the chat."""
 
@@ -154,6 +163,7 @@ class Settings(_Section, frozen=True):
     link: LinkSettings = LinkSettings()
     log: LogSettings = LogSettings()
     commands: CommandSettings = CommandSettings()
+    effects: EffectsSettings = EffectsSettings()
     plugins: dict[str, Any] = {}
     """`path`: folders of plugins of one's own; every other key is a plugin's name with its settings."""
 

@@ -138,7 +138,7 @@ class _Rooms:
                 }
                 self._room.presences[effect.identity] = msgspec.structs.replace(presence, **changes)
                 self._room.tell(Changed(self._room.presences[effect.identity]))
-            else:
+            elif effect.sid in ("", presence.sid):
                 self._room.guests[effect.identity].leave()
         return None
 
@@ -360,6 +360,7 @@ class HallKit:
             "can_publish_data": True,
             "can_subscribe": True,
             "can_update_metadata": False,
+            "sid": f"PA_{next(_names)}",
         }
         self.room.presences[identity] = Presence(identity, name, **(fields | presence))
         self.room.guests[identity] = guest

@@ -113,8 +113,10 @@ class StagePart(QueuePart):
         if isinstance(effect, SetPermissions) and effect.can_publish:
             if guest.status == "promoting":
                 self._promotion_settled(identity, guest, error, ctx)
-        elif guest.status == "demoting":
+        elif guest.status == "demoting" and error in (None, "not_found"):
             self._off_stage(identity, ctx)
+        elif guest.status == "demoting":
+            self._tell_hosts(ctx, f"{guest.name} ({identity}) could not be taken off the stage: {error}")
 
     def _promotion_settled(self, identity: str, guest: Guest, error: str | None, ctx: Context) -> None:
         if error is not None:
@@ -183,7 +185,8 @@ class StagePart(QueuePart):
         if identity not in self.state.stage:
             raise Refuse("not_found", "they are not on the stage", field=f"{at}participant_id")
         self._demote(identity, "removed", ctx)
-        ctx.owe(RemoveParticipant(identity), key=identity)
+        person = self.hall.roster.get(identity)
+        ctx.owe(RemoveParticipant(identity, person.sid if person else ""), key=identity)
 
     def _off_stage(self, identity: str, ctx: Context) -> None:
         """Have a guest off the stage: LiveKit has done it, or they are gone."""

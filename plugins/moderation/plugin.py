@@ -220,10 +220,11 @@ class ModerationPlugin(Plugin[Sanctions, ModerationSettings]):
             ctx.owe(SetPermissions(identity, can_publish_data=True), key=f"data {identity}")
 
     def _kick(self, identity: str, reason: str, ctx: Context) -> None:
-        if self.hall.roster.get(identity) is None:
+        person = self.hall.roster.get(identity)
+        if person is None:
             raise Refuse("not_found", "this participant is not here", field="payload.participant_id")
         ctx.record(Kicked(identity, reason, ctx.now, ctx.sender.identity))
-        ctx.owe(RemoveParticipant(identity), key=f"remove {identity}")
+        ctx.owe(RemoveParticipant(identity, person.sid), key=f"remove {identity}")
 
     def _tell(self, said: Decided, ctx: Context) -> None:
         """Tell the one concerned, if they are here, and those who moderate."""
@@ -273,8 +274,8 @@ class ModerationPlugin(Plugin[Sanctions, ModerationSettings]):
         self._enforce(participant, ctx)
 
     def changed(self, before: Participant, after: Participant, ctx: Context) -> None:
-        """Enforce a mute again where the permission was given back from outside."""
-        if after.can_publish_data and not before.can_publish_data:
+        """Enforce again what a new connection, or one who gave a permission back from outside, has undone."""
+        if after.sid != before.sid or (after.can_publish_data and not before.can_publish_data):
             self._enforce(after, ctx)
 
     def left(self, participant: Participant, ctx: Context) -> None:
@@ -285,7 +286,7 @@ class ModerationPlugin(Plugin[Sanctions, ModerationSettings]):
     def _enforce(self, person: Participant, ctx: Context) -> None:
         identity = person.identity
         if identity in self.state.bans:
-            ctx.owe(RemoveParticipant(identity), key=f"remove {identity}")
+            ctx.owe(RemoveParticipant(identity, person.sid), key=f"remove {identity}")
         elif identity in self.state.mutes and (person.can_publish_data or identity in self.state.taken):
             # Taken and not given back yet: that may be owed still, so this must take its place.
             if identity not in self.state.taken:

@@ -19,7 +19,7 @@ from relay_bot.control.hall_set import HallSet, hall_of
 from relay_bot.control.idempotency import BACKEND, IdempotencyLog
 from relay_bot.control.operation import Call, Operation, Run
 from relay_bot.hall.hall import Hall
-from relay_bot.hall.message import Answered, BackendMessage, FutureWaiter, RouteCall, answer_key
+from relay_bot.hall.message import Answered, Asked, BackendMessage, FutureWaiter, RouteCall, answer_key
 from relay_bot.hall.session import Loaded
 from relay_bot.journal.batch import Unavailable
 from relay_bot.livekit.tokens import join_token
@@ -208,9 +208,9 @@ class HallApi:
             raise ApiError(422, "validation_error", text, field="payload")
         payload = msgspec.Raw(msgspec.json.encode(asked.payload))
         item = BackendMessage(
-            asked.type, payload, asked.sender_id, to, waiter, _key(call), call.digest, time.monotonic()
+            asked.type, payload, asked.sender_id, to, waiter, key_of(call), call.digest, time.monotonic()
         )
-        return await _decided(hall, item)
+        return await decided(hall, item)
 
     async def _join(self, call: Call) -> Any:
         asked: JoinRequest = call.request
@@ -262,8 +262,8 @@ class HallApi:
             if route.http_method == "GET" and self._halls.get(name) is None:
                 return await self._ask_past(name, plugin, route, request)
             hall = hall_of(self._halls, name)
-            item = RouteCall(plugin, route, request, FutureWaiter(), _key(call), call.digest, time.monotonic())
-            return await _decided(hall, item)
+            item = RouteCall(plugin, route, request, FutureWaiter(), key_of(call), call.digest, time.monotonic())
+            return await decided(hall, item)
 
         return run
 
@@ -282,7 +282,8 @@ def public_url(settings: Settings) -> str:
     return settings.control.public_livekit_url or settings.livekit.url
 
 
-async def _decided(hall: Hall, item: BackendMessage | RouteCall) -> Any:
+async def decided(hall: Hall, item: Asked) -> Any:
+    """Have a request decided; gives its result. Raises `ApiError` for a refusal and where it takes too long."""
     answer: Answered
     try:
         async with asyncio.timeout(_DECIDE_SECONDS):
@@ -295,7 +296,8 @@ async def _decided(hall: Hall, item: BackendMessage | RouteCall) -> Any:
     return answer.result
 
 
-def _key(call: Call) -> bytes | None:
+def key_of(call: Call) -> bytes | None:
+    """Give the key under which an answer is remembered; `None` without an Idempotency-Key."""
     return None if call.idempotency_key is None else answer_key(BACKEND, call.idempotency_key)
 
 

@@ -115,6 +115,7 @@ class ProcessApi:
             states[hall.status] = states.get(hall.status, 0) + 1
         metrics.MAILBOX.set(sum(hall.waiting for hall in self._halls.all()))
         metrics.PARTICIPANTS.set(sum(len(hall.roster) for hall in self._halls.all()))
+        metrics.DEAD_EFFECTS.set(sum(hall.dead_effects for hall in self._halls.all()))
         metrics.NOT_WORKING.clear()
         for part, count in Counter(trouble.part for trouble in self._troubles()).items():
             metrics.NOT_WORKING.labels(part).set(count)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
-from relay_bot.journal.erasing import CORE
+from relay_bot.effect import CORE_EFFECTS, tag_of
+from relay_bot.journal.erasing import CORE, Rule, of_effect
 from relay_bot.journal.events import Event, EventTable, State
-from relay_bot.plugin import RemoveParticipant, SetPermissions
+from relay_bot.journal.identities import where
 
 NAMESPACE = CORE
+
+MAX_DEAD: Final = 500
+"""Effects that were given up and can be tried again by hand; the oldest go first."""
 
 
 class TimerSet(Event, frozen=True):
@@ -29,12 +35,16 @@ class TimerCleared(Event, frozen=True):
 
 
 class EffectOwed(Event, frozen=True):
-    """An effect must happen; it replaces one that the same plugin owes under the same key."""
+    """An effect must happen; it replaces one that the same plugin owes under the same key.
+
+    It is kept as it was encoded: what its plugin can read again may be unknown to the process that has it now.
+    """
 
     plugin: str
     key: str
-    effect: SetPermissions | RemoveParticipant
+    effect: msgspec.Raw
     seq: int
+    at: int = 0
 
 
 class EffectSettled(Event, frozen=True):
@@ -46,14 +56,46 @@ class EffectSettled(Event, frozen=True):
     error: str | None
 
 
-CoreEvent = TimerSet | TimerCleared | EffectOwed | EffectSettled
+class EffectDied(Event, frozen=True):
+    """The effect failed too often, the last time with `error`: it is kept, and tried again by hand alone."""
+
+    plugin: str
+    key: str
+    seq: int
+    error: str
+    attempts: int
+    at: int
+
+
+class EffectRetried(Event, frozen=True):
+    """An effect that was given up (`seq`) is owed again, as `again`."""
+
+    plugin: str
+    key: str
+    seq: int
+    again: int
+    at: int
+
+
+CoreEvent = TimerSet | TimerCleared | EffectOwed | EffectSettled | EffectDied | EffectRetried
 
 
 class Owed(msgspec.Struct, frozen=True):
-    """An effect that is not settled yet; `seq` tells it from a later one under the same key."""
+    """An effect that is not settled yet; `seq` tells it from a later one under the same key. `at`: 0 = unknown."""
 
-    effect: SetPermissions | RemoveParticipant
+    effect: msgspec.Raw
     seq: int
+    at: int = 0
+
+
+class Dead(msgspec.Struct, frozen=True):
+    """An effect that was given up, and when (ms)."""
+
+    effect: msgspec.Raw
+    seq: int
+    error: str
+    attempts: int
+    at: int
 
 
 def _name(*parts: str) -> str:
@@ -61,10 +103,11 @@ def _name(*parts: str) -> str:
 
 
 class CoreState(State):
-    """Timers by plugin, method and key (joined by newlines), and what is owed by plugin and key."""
+    """Timers by plugin, method and key (joined by newlines); what is owed, and was given up, by plugin and key."""
 
     timers: dict[str, int] = {}
     owed: dict[str, Owed] = {}
+    dead: dict[str, Dead] = {}
 
     def on_timer_set(self, event: TimerSet) -> None:
         """Remember a timer."""
@@ -75,14 +118,32 @@ class CoreState(State):
         self.timers.pop(_name(event.plugin, event.method, event.key), None)
 
     def on_effect_owed(self, event: EffectOwed) -> None:
-        """Remember what is owed."""
-        self.owed[_name(event.plugin, event.key)] = Owed(event.effect, event.seq)
+        """Remember what is owed; what was given up under the same key is overtaken."""
+        name = _name(event.plugin, event.key)
+        self.owed[name] = Owed(event.effect, event.seq, event.at)
+        self.dead.pop(name, None)
 
     def on_effect_settled(self, event: EffectSettled) -> None:
         """Forget what was settled, unless a newer effect has taken its place."""
         name = _name(event.plugin, event.key)
         if name in self.owed and self.owed[name].seq == event.seq:
             del self.owed[name]
+
+    def on_effect_died(self, event: EffectDied) -> None:
+        """Keep what was given up, unless a newer effect has taken its place."""
+        name = _name(event.plugin, event.key)
+        if self.owes(event.plugin, event.key, event.seq):
+            owed = self.owed.pop(name)
+            self.dead.pop(name, None)
+            self.dead[name] = Dead(owed.effect, owed.seq, event.error, event.attempts, event.at)
+            while len(self.dead) > MAX_DEAD:
+                del self.dead[next(iter(self.dead))]
+
+    def on_effect_retried(self, event: EffectRetried) -> None:
+        """Owe what was given up again."""
+        name = _name(event.plugin, event.key)
+        if name in self.dead and self.dead[name].seq == event.seq:
+            self.owed[name] = Owed(self.dead.pop(name).effect, event.again, event.at)
 
     def next_timer(self) -> int | None:
         """Give the time (ms) at which the first timer falls due."""
@@ -100,7 +161,16 @@ class CoreState(State):
 
     def debts(self) -> list[tuple[str, str, Owed]]:
         """List what is owed: (plugin, key, effect)."""
-        return [(plugin, key, owed) for name, owed in self.owed.items() for plugin, _, key in [name.partition("\n")]]
+        return [(*_two(name), owed) for name, owed in self.owed.items()]
+
+    def given_up(self) -> list[tuple[str, str, Dead]]:
+        """List what was given up, oldest first: (plugin, key, effect)."""
+        return [(*_two(name), dead) for name, dead in self.dead.items()]
+
+
+def _two(name: str) -> tuple[str, str]:
+    plugin, _, key = name.partition("\n")
+    return plugin, key
 
 
 def _three(name: str) -> tuple[str, str, str]:
@@ -108,4 +178,11 @@ def _three(name: str) -> tuple[str, str, str]:
     return plugin, method, key
 
 
-TABLE = EventTable(NAMESPACE, CoreState)
+class _CoreTable(EventTable[CoreState]):
+    """Knows of the effects, too, which its events keep as they were encoded."""
+
+    def rules(self) -> dict[str, Rule]:
+        return super().rules() | {of_effect(tag_of(kind)): Rule(where(kind)) for kind in CORE_EFFECTS}
+
+
+TABLE: Final = _CoreTable(NAMESPACE, CoreState)

@@ -16,7 +16,7 @@ from relay_bot.hall.commands import run_command, said_command
 from relay_bot.hall.deadlines import Deadlines
 from relay_bot.hall.debts import DebtSettled
 from relay_bot.hall.greeting import hall_state
-from relay_bot.hall.message import ACKED, Answered, BackendMessage, Message, RouteCall, refused
+from relay_bot.hall.message import ACKED, Answered, Asked, BackendMessage, Message, RetryEffect, RouteCall, refused
 from relay_bot.hall.services import Services
 from relay_bot.hall.session import Session
 from relay_bot.hall.turn import THE_BACKEND, Halted, Outgoing, Turn, TurnContext, outgoing
@@ -200,7 +200,7 @@ class Decider:
             raise
         turn.answer(message, answer, now)
 
-    def _repeated(self, item: BackendMessage | RouteCall) -> bool:
+    def _repeated(self, item: Asked) -> bool:
         answer = None if item.key is None else self.session.answers.get(item.key)
         if answer is None:
             return False
@@ -247,13 +247,33 @@ class Decider:
         if not self.session.core.owes(note.plugin, note.key, note.owed.seq):
             return
         now = now_ms()
-        self._record(core.EffectSettled(note.plugin, note.key, note.owed.seq, note.error), now)
-        plugin = self.session.plugins.get(note.plugin)
-        if plugin is not None:
+        if note.attempts:
+            died = core.EffectDied(note.plugin, note.key, note.owed.seq, note.error or "", note.attempts, now)
+            self._record(died, now)
+        else:
+            self._record(core.EffectSettled(note.plugin, note.key, note.owed.seq, note.error), now)
+        plugin, effect = self.session.plugins.get(note.plugin), note.effect
+        if plugin is not None and effect is not None:
             context = TurnContext(self.turn, note.plugin, THE_BACKEND, now)
             with contextlib.suppress(Refuse):
-                call = partial(plugin.effect_settled, note.owed.effect, note.error, context)
+                call = partial(plugin.effect_settled, effect, note.error, context)
                 self._call(note.plugin, call)
+
+    def retry_effect(self, item: RetryEffect) -> None:
+        """Owe an effect again that was given up; answers with its new id."""
+        turn, now = self.turn, now_ms()
+        turn.messages += 1
+        if self._repeated(item):
+            return
+        found = [each for each in self.session.core.given_up() if each[2].seq == item.id]
+        answer = refused(Refuse("not_found", "no effect that was given up has this id"))
+        for plugin, key, dead in found:
+            again = self.session.seq + 1
+            self._record(core.EffectRetried(plugin, key, dead.seq, again, now), now)
+            turn.owes = True
+            answer = Answered(result={"id": again})
+        message = Message("", msgspec.Raw(b"{}"), THE_BACKEND, item.waiter, stamp=item.stamp, key=item.key)
+        turn.answer(message, msgspec.structs.replace(answer, digest=item.digest), now)
 
     def greet(self, people: Sequence[Participant]) -> None:
         """Give the state of the hall to those who have come: one packet for all whose state is the same.

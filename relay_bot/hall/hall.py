@@ -15,12 +15,12 @@ import structlog
 from relay_bot.hall.calling import PluginCalls, join_refusal, own_methods, parts
 from relay_bot.hall.committing import BUSY, Committer
 from relay_bot.hall.deadlines import Deadlines
-from relay_bot.hall.debts import Debtor, DebtSettled
+from relay_bot.hall.debts import Debtor, DebtSettled, Progress
 from relay_bot.hall.deciding import Decider
 from relay_bot.hall.feed import Feed
 from relay_bot.hall.gate import Gate, Read
 from relay_bot.hall.mailbox import Mailbox
-from relay_bot.hall.message import Answered, BackendMessage, RouteCall, RpcWaiter, refused
+from relay_bot.hall.message import Answered, Asked, BackendMessage, RetryEffect, RouteCall, RpcWaiter, refused
 from relay_bot.hall.outbox import AckGroups, Outbox
 from relay_bot.hall.ownership import Ownership
 from relay_bot.hall.pauses import pause
@@ -200,6 +200,15 @@ class Hall:
         """How many messages wait to be decided."""
         return len(self._mailbox)
 
+    @property
+    def dead_effects(self) -> int:
+        """How many effects were given up and can be tried again by hand."""
+        return len(self._session.core.dead) if self._session is not None else 0
+
+    def owed_effects(self) -> list[Progress]:
+        """List the effects that are owed, with how far each is."""
+        return self._debtor.progress()
+
     def is_settled(self) -> bool:
         """Tell whether all that has arrived is decided, durable and said (but for throttled snapshots)."""
         idle = self._decider is None or self._decider.turn.is_empty()
@@ -207,7 +216,7 @@ class Hall:
         said = greeted and not (self._gate.refusals or self._outbox.backlog)
         return idle and not self._committer.busy and not len(self._mailbox) and said
 
-    async def request(self, item: BackendMessage | RouteCall) -> Answered:
+    async def request(self, item: Asked) -> Answered:
         """Have a backend's request decided like any message; gives the answer after the commit."""
         if not self.active:
             raise Refuse("hall_not_active", "the hall is not active")
@@ -274,6 +283,10 @@ class Hall:
         """List what of this hall does not work: a task, or an effect that is not done for long."""
         overdue = self._debtor.overdue(_OVERDUE_SECONDS)
         late = [Trouble("effects", f"{overdue} not done for {_OVERDUE_SECONDS:g} s", self.name)] if overdue else []
+        if self.dead_effects:
+            late.append(
+                Trouble("dead effects", f"{self.dead_effects} given up; /v1/halls/…/effects lists them", self.name)
+            )
         return self._supervisor.troubles() + late
 
     # -- life -----------------------------------------------------------------------------------------------
@@ -332,7 +345,7 @@ class Hall:
         if session.seq == 0 and self._inherits:
             self._earlier = await self._recall(info)
         self._session = session
-        self._debtor.begin(session.core.debts())
+        self._debtor.begin(info, session.core.debts())
         self.status = "live" if self._keeper.seat is not None else "starting"
         log.info("hall.opened", hall=self.name, session=info.id, epoch=info.epoch, seq=session.seq)
         return Decider(self, self._services, session, self._calls)
@@ -398,7 +411,7 @@ class Hall:
         """Answer what is left when the hall ends: nobody waits for ever."""
         self._roster.clear()
         for item in self._mailbox.take(len(self._mailbox)):
-            if isinstance(item, BackendMessage | RouteCall):
+            if isinstance(item, Asked):
                 item.waiter.answer(refused(_OVER), AckGroups())
             elif isinstance(item, Frame) and item.reply is not None:
                 RpcWaiter(item.reply, None).answer(refused(_OVER), AckGroups())
@@ -510,6 +523,7 @@ class Hall:
         """Decide, send and tell nothing any more: another bot has the session."""
         self._ending = Ending.STOOD_BACK
         self.status = "ended"
+        self._debtor.stop()
         self._outbox.seated(None)
         self._outbox.clear()
         decider, self._decider = self._decider, None
@@ -561,7 +575,7 @@ class Hall:
         match item:
             case Frame():
                 self._refuse_full(item)
-            case BackendMessage() | RouteCall():
+            case BackendMessage() | RouteCall() | RetryEffect():
                 item.waiter.answer(refused(BUSY), AckGroups())
             case _Erase():
                 self._to_erase.append(item)
@@ -592,6 +606,8 @@ class Hall:
                 decider.backend_message(item)
             case RouteCall():
                 decider.route_call(item)
+            case RetryEffect():
+                decider.retry_effect(item)
             case DebtSettled():
                 decider.debt_settled(item)
             case _Looked():

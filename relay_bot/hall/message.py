@@ -163,6 +163,20 @@ class RouteCall(msgspec.Struct, frozen=True):
     stamp: float
 
 
+class RetryEffect(msgspec.Struct, frozen=True):
+    """An operator wants an effect tried again that was given up."""
+
+    id: int
+    waiter: FutureWaiter
+    key: bytes | None
+    digest: str
+    stamp: float
+
+
+Asked = BackendMessage | RouteCall | RetryEffect
+"""What comes from the control endpoint and waits for an answer."""
+
+
 def refused(refusal: Refuse) -> Answered:
     """Make the answer for a refusal; the id is put in where it is told."""
     return Answered(error=refusal.payload(None))

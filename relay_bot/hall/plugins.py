@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 import structlog
 
+from relay_bot.effect import CORE_EFFECTS, tag_of
 from relay_bot.hall.core import NAMESPACE
 from relay_bot.hall.session import Loaded
 from relay_bot.journal.erasing import Rule
@@ -27,6 +28,7 @@ _OWN_KEYS: Final = {"enabled", "required"}
 _THE_HALLS: Final = {
     "messages of type sync": "the hall",
     "the command help": "the hall",
+    **{f"the effect {tag_of(kind)}": "the hall" for kind in CORE_EFFECTS},
     **{f"the shelf {taken}": "the control endpoint" for taken in ("halls", "rooms", "participants")},
 }
 
@@ -111,6 +113,7 @@ def _things(spec: PluginSpec) -> list[str]:
         *(f"the command {name}" for name in spec.commands if name == "help"),  # others may be shared
         *(f"the route {route.http_method} {route.path}" for route in spec.routes),
         *(f"the shelf {kind.shelf}" for kind in spec.plugin_type.shelves),
+        *(f"the effect {tag_of(kind)}" for kind in spec.plugin_type.effects),
     ]
 
 

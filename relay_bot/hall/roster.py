@@ -81,6 +81,7 @@ class HallRoster:
             presence.metadata,
             presence.attributes,
             presence.tracks,
+            presence.sid,
         )
         kept = self._hidden if presence.hidden else self._people
         kept[identity] = after

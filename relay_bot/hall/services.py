@@ -14,12 +14,10 @@ from relay_bot.hall.watchdog import Watchdog
 from relay_bot.journal.erasing import Rule
 from relay_bot.journal.writer import Journal
 from relay_bot.link import Link, Presence
-from relay_bot.plugin import Effect
+from relay_bot.plugin import Effect, EffectFailed
 from relay_bot.settings import Settings
 
-
-class EffectFailed(Exception):
-    """An effect could not be done now; it is tried again."""
+__all__ = ["EffectFailed", "Rooms", "Services"]
 
 
 class Rooms(Protocol):

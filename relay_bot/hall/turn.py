@@ -12,6 +12,7 @@ import structlog
 
 from relay_bot.hall import core
 from relay_bot.hall.calling import PluginCalls
+from relay_bot.hall.effects import encode_effect
 from relay_bot.hall.message import Answered, Message, Waiter, encode_answer
 from relay_bot.hall.services import Services
 from relay_bot.hall.session import Session
@@ -24,10 +25,8 @@ from relay_bot.plugin import (
     Event,
     Payload,
     Receivers,
-    RemoveParticipant,
     Role,
     Sender,
-    SetPermissions,
     Shelved,
 )
 from relay_bot.wire.envelope import MAX_ENVELOPE_BYTES, encode_envelope
@@ -218,9 +217,8 @@ class TurnContext:
         self.publish("notice", {"text": text[:_MAX_LINE]}, to=(to,))
 
     def owe(self, effect: Effect, *, key: str) -> None:
-        if not isinstance(effect, SetPermissions | RemoveParticipant):
-            raise TypeError(f"{type(effect).__name__}: not an effect that the hall can do")
-        self._record_core(core.EffectOwed(self._plugin, key, effect, self._turn.session.seq + 1))
+        raw = encode_effect(effect, self._turn.services.plugins)
+        self._record_core(core.EffectOwed(self._plugin, key, raw, self._turn.session.seq + 1, self.now))
         self._turn.owes = True
 
     def secret(self, name: str) -> bytes:

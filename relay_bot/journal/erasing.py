@@ -52,6 +52,11 @@ def of_effects(plugin: str) -> str:
     return f"effects {plugin}"
 
 
+def of_effect(tag: str) -> str:
+    """Give the name under which the rule of one type of effects stands."""
+    return f"effect {tag}"
+
+
 _PLACE: Final = re.compile(r"\{(\w+)\}")
 _IDENTITY: Final = "identity"
 
@@ -97,7 +102,7 @@ def erased(kind: str, body: bytes, identity: str, pseudonym: str, rules: Rules) 
         return (ERASED_KIND, b"{}") if identity in set(texts(event)) else None
     changed = _without(event, rule, identity, pseudonym)
     if kind.startswith(f"{CORE}."):
-        changed = _keys_renamed(changed, rules, identity, pseudonym)
+        changed = _effect_without(_keys_renamed(changed, rules, identity, pseudonym), rules, identity, pseudonym)
     return None if changed == event else (kind, msgspec.json.encode(changed))
 
 
@@ -128,6 +133,18 @@ def _keys_renamed(event: dict[str, Any], rules: Rules, identity: str, pseudonym:
         return event  # the plugin is known, and its timer's key is no identity
     keys = ("{identity}",) if rule is None else rule.keys
     return event | {"key": _renamed_key(key, keys, identity, pseudonym)}
+
+
+def _effect_without(event: dict[str, Any], rules: Rules, identity: str, pseudonym: str) -> dict[str, Any]:
+    """Rename the participant in an owed effect; one of a type that nobody knows is emptied where it names them."""
+    effect = event.get("effect")
+    if not isinstance(effect, dict):
+        return event
+    owed = cast("dict[str, Any]", effect)
+    rule = rules.get(of_effect(str(owed.get("type"))))
+    if rule is not None:
+        return event | {"effect": _without(owed, rule, identity, pseudonym)}
+    return event | {"effect": {"type": owed.get("type")}} if identity in set(texts(owed)) else event
 
 
 def texts(value: Any) -> Iterator[str]:

@@ -49,6 +49,8 @@ class Presence(msgspec.Struct, frozen=True):
     can_subscribe: bool
     can_update_metadata: bool
     tracks: tuple[Track, ...] = ()
+    sid: str = ""
+    """The SFU's name for this connection; a quick reconnect keeps it, a full one does not."""
 
 
 class Reply(Protocol):

@@ -5,4 +5,4 @@
 
 from typing import Final
 
-SOURCE: Final = "3322b4ab391c1e2a"
+SOURCE: Final = "6166e659970f8952"

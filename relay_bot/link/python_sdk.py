@@ -453,6 +453,7 @@ class SdkSeat:
             permission.can_subscribe,
             permission.can_update_metadata,
             tuple(self._tracks.get(info.identity, {}).values()),
+            info.sid,
         )
 
     def _keep(self, handle: int) -> None:

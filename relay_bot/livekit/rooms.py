@@ -116,6 +116,15 @@ class LivekitRooms:
         """Disconnect a participant; raises `RoomsError`, with `not_found` for nobody of that identity."""
         await self._ask(self._api.room.remove_participant(RoomParticipantIdentity(room=hall, identity=identity)))
 
+    async def _remove_connection(self, hall: str, identity: str, sid: str) -> None:
+        """Disconnect a participant unless they have come back with a new connection.
+
+        LiveKit removes by identity alone, so the connection is compared right before.
+        """
+        where = RoomParticipantIdentity(room=hall, identity=identity)
+        if (await self._ask(self._api.room.get_participant(where))).sid == sid:
+            await self.remove(hall, identity)
+
     async def remove_visible(self, hall: str, identity: str) -> None:
         """Disconnect a participant whom `participants` lists: to callers, the bot and its like don't exist."""
         where = RoomParticipantIdentity(room=hall, identity=identity)
@@ -151,7 +160,10 @@ class LivekitRooms:
                 case SetPermissions():
                     await self.set_permissions(hall, effect)
                 case RemoveParticipant():
-                    await self.remove(hall, effect.identity)
+                    if effect.sid:
+                        await self._remove_connection(hall, effect.identity, effect.sid)
+                    else:
+                        await self.remove(hall, effect.identity)
                 case _:
                     raise TypeError(f"{type(effect).__name__}: not an effect on a room")
         except RoomsError as error:
@@ -195,4 +207,5 @@ def _presence(info: ParticipantInfo) -> Presence:
             )
             for track in info.tracks
         ),
+        info.sid,
     )

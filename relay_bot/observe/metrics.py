@@ -80,6 +80,9 @@ SEND_FAILURES = Counter("relay_send_failures_total", "Packets that the link coul
 EFFECTS = Counter(
     "relay_effects_total", "Effects settled, by kind and outcome.", ["kind", "outcome"], registry=REGISTRY
 )
+DEAD_EFFECTS = Gauge(
+    "relay_dead_effects", "Effects that were given up and can be tried again by hand.", registry=REGISTRY
+)
 LINK_ROOMS = Gauge("relay_link_rooms", "Rooms that the link is in, by its kind.", ["kind"], registry=REGISTRY)
 LINK_FRAMES = Counter(
     "relay_link_frames_total", "Packets, requests and texts that the link handed on.", registry=REGISTRY

@@ -15,6 +15,7 @@ import msgspec
 from livekit.protocol.models import ParticipantInfo, Room
 from livekit.protocol.room import CreateRoomRequest
 
+from relay_bot.control.effects_api import EffectsApi
 from relay_bot.control.events_api import EventsApi
 from relay_bot.control.guard import Guard
 from relay_bot.control.hall_api import HallApi
@@ -179,6 +180,7 @@ class Endpoint:
             *HallApi(self.settings, self.halls, plugins, self.once).operations(),
             *RoomsApi(self.settings, self._service, self.halls, self.once).operations(),
             *EventsApi(self.halls, self.journal, lambda hall: hall.feed).operations(),
+            *EffectsApi(self.halls).operations(),
             *ShelfApi(self.kit.shelf, plugins, self.once).operations(),
         ]
         self.operations += ProcessApi(self.halls, self.journal, lambda: describe(self.operations, "0.0.0")).operations()

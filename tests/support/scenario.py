@@ -31,6 +31,8 @@ async def live_through(kit: HallKit, who: str) -> None:
     for action in ("mute", "unmute", "mute", "kick"):
         await _try(kit.call("moderation", "decide", action=action, participant_id=who, reason=WORDS))
         await _try(kit.call("moderation", "decide", action=action, participant_id=OTHER, duration_seconds=600))
+        if action == "unmute":
+            await kit.until(lambda: not kit.hall.owed_effects())
     kit.room.failing = True
     person = await kit.join(who, name=f"Zoe {WORDS}") if who not in kit.room.guests else person
     other = await kit.join(OTHER, name="Anna") if OTHER not in kit.room.guests else other

@@ -11,9 +11,11 @@ from relay_bot.plugin import (
     Context,
     Download,
     Event,
+    Identity,
     Plugin,
     Refuse,
     Request,
+    SetPermissions,
     Shelved,
     State,
     handle,
@@ -25,6 +27,10 @@ class Note(Body, type="note"):
     text: str
     slip: bool = False
     """Whether the one who lays it wants its number."""
+
+
+class Grant(Body, type="grant"):
+    identity: Identity
 
 
 class PostNote(Request, frozen=True):
@@ -91,6 +97,10 @@ class DeskPlugin(Plugin[Desk]):
     def take_form(self, body: TakeForm, ctx: Context) -> dict[str, object]:
         form = ctx.shelved(Form, body.name)
         return {"title": None if form is None else form.title, "names": ctx.names_shelved(Form)}
+
+    @handle
+    def grant(self, body: Grant, ctx: Context) -> None:
+        ctx.owe(SetPermissions(body.identity, can_publish=True), key=body.identity)
 
     @handle
     def keep_form(self, body: KeepForm, ctx: Context) -> dict[str, object]:

@@ -6,8 +6,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from relay_bot.link import Changed
 from relay_bot.plugin import Effect, RemoveParticipant, SetPermissions, iso
 from relay_bot.testing import Guest, HallKit, Refused
 from relay_bot.wire.clock import now_ms
@@ -236,6 +238,39 @@ async def test_a_kicked_participant_may_come_again(tmp_path: Path) -> None:
         assert (await refusal(host.say("/kick carl"))).code == "not_found"
 
 
+async def test_a_kick_that_was_done_and_not_written_off_spares_who_came_back(tmp_path: Path) -> None:
+    """The bot dies after LiveKit has removed them, and does it again at its next start: not to the new connection."""
+    async with hall(tmp_path) as kit:
+        await kit.join("ann")
+        removed = kit.room.presences["ann"].sid
+        kit.room.failing = True
+        await kit.call("moderation", "decide", action="kick", participant_id="ann")
+        kit.room.guests["ann"].leave()
+        await kit.join("ann")
+        assert kit.room.presences["ann"].sid != removed
+        kit.room.failing = False
+        await kit.restart()
+        await done(kit)
+        assert here(kit, "ann")
+        assert [effect for effect in kit.room.effects if isinstance(effect, RemoveParticipant)] == [
+            RemoveParticipant("ann", removed)
+        ]
+
+
+async def test_a_banned_one_who_comes_back_unseen_is_removed_again(tmp_path: Path) -> None:
+    """With a new connection while the bot was away, and so for the plugins without having left."""
+    async with hall(tmp_path) as kit:
+        await kit.join("ann")
+        kit.room.failing = True
+        await kit.call("moderation", "decide", action="ban", participant_id="ann")
+        kit.room.tell(Changed(msgspec.structs.replace(kit.room.presences["ann"], sid="PA_another")))
+        kit.room.presences["ann"] = msgspec.structs.replace(kit.room.presences["ann"], sid="PA_another")
+        await kit.settle()
+        kit.room.failing = False
+        await done(kit)
+        assert not here(kit, "ann")
+
+
 async def test_a_banned_participant_is_removed_at_every_join(tmp_path: Path) -> None:
     async with hall(tmp_path) as kit:
         host, _ = await kit.join("host", role="host"), await kit.join("ann")
@@ -251,7 +286,9 @@ async def test_a_banned_participant_is_removed_at_every_join(tmp_path: Path) -> 
             refused = kit.hall.refuses_join("ann")
             assert refused is not None
             assert refused.code == "blocked"
-        assert kit.room.effects == [RemoveParticipant("ann")] * 3
+        removals = [effect for effect in kit.room.effects if isinstance(effect, RemoveParticipant)]
+        assert [removal.identity for removal in removals] == ["ann"] * 3
+        assert len({removal.sid for removal in removals}) == 3
         await host.say("/unban ann")
         assert kit.hall.refuses_join("ann") is None
         await kit.join("ann")

@@ -92,8 +92,9 @@ func (s *Seat) leave(identity string) {
 func appendPresence(b []byte, info *livekit.ParticipantInfo) []byte {
 	permission := info.GetPermission()
 	agent := info.GetKind() == livekit.ParticipantInfo_AGENT
-	b = pack.AppendMap(b, 11)
+	b = pack.AppendMap(b, 12)
 	b = pack.AppendString(pack.AppendString(b, "identity"), info.GetIdentity())
+	b = pack.AppendString(pack.AppendString(b, "sid"), info.GetSid())
 	b = pack.AppendString(pack.AppendString(b, "name"), info.GetName())
 	b = pack.AppendString(pack.AppendString(b, "metadata"), info.GetMetadata())
 	b = pack.AppendMap(pack.AppendString(b, "attributes"), len(info.GetAttributes()))
