@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
+from traceback import extract_tb
 from typing import Any, Final, Generic, TypeVar
 
+import msgspec
 import structlog
 
 from relay_bot.hall.watchdog import Watchdog
@@ -18,6 +21,7 @@ T = TypeVar("T")
 log = structlog.get_logger("hall")
 
 _SLOW_SECONDS: Final = 0.1
+_OURS: Final = Path(__file__).parent.parent
 
 
 class PluginCalls:
@@ -65,6 +69,21 @@ def parts(
         with contextlib.suppress(Refuse):
             found |= call(name, partial(part, plugin))
     return found
+
+
+def as_json(result: object) -> Any:
+    """Give a plugin's result as JSON has it; raises for what isn't JSON (called inside of the plugin's call)."""
+    if result is None:
+        return None
+    found = msgspec.to_builtins(result, str_keys=True)
+    msgspec.json.encode(found)  # half a surrogate, or a number of more than 64 bits, is seen only here
+    return found
+
+
+def place_in_plugin(error: BaseException) -> str:
+    """Tell where in a plugin's own code an exception came from, as `plugin.py:88`."""
+    frames = [frame for frame in extract_tb(error.__traceback__) if not Path(frame.filename).is_relative_to(_OURS)]
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "an unknown place"
 
 
 def internal() -> Refuse:

@@ -69,10 +69,13 @@ def run_command(
     sender: Sender,
     plugins: Mapping[str, Plugin[Any, Any]],
     loaded: Mapping[str, Loaded],
-    context: Callable[[str], Context],
-    call: Callable[[str, Callable[[], Any]], Any],
+    ask: Callable[[str, Callable[[], Any]], Any],
+    call: Callable[[str, Callable[[Context], Any]], Any],
 ) -> str | None:
-    """Run a command line; gives what to tell the issuer. Raises `Refuse`, for an unknown command as well."""
+    """Run a command line; gives what to tell the issuer. Raises `Refuse`, for an unknown command as well.
+
+    `ask` asks a plugin something, `call` has it decide something.
+    """
     written = _WORD.match(line)
     assert written is not None
     word, rest = fold_to_match(written[0]), line[written.end() :]
@@ -92,10 +95,16 @@ def run_command(
         needed = min(command.role for command in takers.values())
         raise Refuse("forbidden", f"only a {needed.label} may use {prefix}{name}")
     if len(permitted) > 1:
-        permitted = _wanted(prefix, name, permitted, plugins, call)
+        permitted = _wanted(prefix, name, permitted, plugins, ask)
     plugin, command = next(iter(permitted.items()))
     arguments = Arguments(rest, f"{prefix}{command.name} {command.usage}".strip())
-    return call(plugin, partial(getattr(plugins[plugin], command.method), arguments, context(plugin)))
+    return call(plugin, lambda context: _told(getattr(plugins[plugin], command.method)(arguments, context)))
+
+
+def _told(said: object) -> str | None:
+    if said is not None and not isinstance(said, str):
+        raise TypeError(f"a command tells a text or nothing, not {type(said).__name__}")
+    return said
 
 
 def _wanted(
@@ -103,13 +112,13 @@ def _wanted(
     name: str,
     takers: Mapping[str, Command],
     plugins: Mapping[str, Plugin[Any, Any]],
-    call: Callable[[str, Callable[[], Any]], Any],
+    ask: Callable[[str, Callable[[], Any]], Any],
 ) -> dict[str, Command]:
     """Choose between plugins that share a command: the one that has something to do for it; never by guessing."""
     wanting = {
         plugin: command
         for plugin, command in takers.items()
-        if call(plugin, partial(plugins[plugin].wants_command, command.name))
+        if ask(plugin, partial(plugins[plugin].wants_command, command.name))
     }
     if len(wanting) > 1:
         choices = " or ".join(f"{prefix}{name}@{plugin}" for plugin in wanting)

@@ -98,7 +98,8 @@ class Dead(msgspec.Struct, frozen=True):
     at: int
 
 
-def _name(*parts: str) -> str:
+def name_of(*parts: str) -> str:
+    """Give the name under which the core's state has a timer or what is owed."""
     return "\n".join(parts)
 
 
@@ -111,27 +112,27 @@ class CoreState(State):
 
     def on_timer_set(self, event: TimerSet) -> None:
         """Remember a timer."""
-        self.timers[_name(event.plugin, event.method, event.key)] = event.at
+        self.timers[name_of(event.plugin, event.method, event.key)] = event.at
 
     def on_timer_cleared(self, event: TimerCleared) -> None:
         """Forget a timer."""
-        self.timers.pop(_name(event.plugin, event.method, event.key), None)
+        self.timers.pop(name_of(event.plugin, event.method, event.key), None)
 
     def on_effect_owed(self, event: EffectOwed) -> None:
         """Remember what is owed; what was given up under the same key is overtaken."""
-        name = _name(event.plugin, event.key)
+        name = name_of(event.plugin, event.key)
         self.owed[name] = Owed(event.effect, event.seq, event.at)
         self.dead.pop(name, None)
 
     def on_effect_settled(self, event: EffectSettled) -> None:
         """Forget what was settled, unless a newer effect has taken its place."""
-        name = _name(event.plugin, event.key)
+        name = name_of(event.plugin, event.key)
         if name in self.owed and self.owed[name].seq == event.seq:
             del self.owed[name]
 
     def on_effect_died(self, event: EffectDied) -> None:
         """Keep what was given up, unless a newer effect has taken its place."""
-        name = _name(event.plugin, event.key)
+        name = name_of(event.plugin, event.key)
         if self.owes(event.plugin, event.key, event.seq):
             owed = self.owed.pop(name)
             self.dead.pop(name, None)
@@ -141,22 +142,18 @@ class CoreState(State):
 
     def on_effect_retried(self, event: EffectRetried) -> None:
         """Owe what was given up again."""
-        name = _name(event.plugin, event.key)
+        name = name_of(event.plugin, event.key)
         if name in self.dead and self.dead[name].seq == event.seq:
             self.owed[name] = Owed(self.dead.pop(name).effect, event.again, event.at)
-
-    def next_timer(self) -> int | None:
-        """Give the time (ms) at which the first timer falls due."""
-        return min(self.timers.values(), default=None)
 
     def due(self, now: int) -> list[tuple[str, str, str]]:
         """List the timers that have fallen due, oldest first: (plugin, method, key)."""
         late = sorted((at, name) for name, at in self.timers.items() if at <= now)
-        return [_three(name) for _, name in late]
+        return [three(name) for _, name in late]
 
     def owes(self, plugin: str, key: str, seq: int) -> bool:
         """Tell whether this very effect is owed: not settled, and not replaced by a newer one."""
-        owed = self.owed.get(_name(plugin, key))
+        owed = self.owed.get(name_of(plugin, key))
         return owed is not None and owed.seq == seq
 
     def debts(self) -> list[tuple[str, str, Owed]]:
@@ -173,7 +170,8 @@ def _two(name: str) -> tuple[str, str]:
     return plugin, key
 
 
-def _three(name: str) -> tuple[str, str, str]:
+def three(name: str) -> tuple[str, str, str]:
+    """Take a timer's name apart: plugin, method, key."""
     plugin, method, key = name.split("\n", 2)
     return plugin, method, key
 

@@ -5,28 +5,29 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 import structlog
 
 from relay_bot.hall import core
-from relay_bot.hall.calling import PluginCalls, internal, own_methods
+from relay_bot.hall.calling import PluginCalls, as_json, internal, own_methods, place_in_plugin
 from relay_bot.hall.commands import run_command, said_command
-from relay_bot.hall.deadlines import Deadlines
 from relay_bot.hall.debts import DebtSettled
 from relay_bot.hall.greeting import hall_state
 from relay_bot.hall.message import ACKED, Answered, Asked, BackendMessage, Message, RetryEffect, RouteCall, refused
 from relay_bot.hall.services import Services
 from relay_bot.hall.session import Session
+from relay_bot.hall.timers import TimerRetries
 from relay_bot.hall.turn import THE_BACKEND, Halted, Outgoing, Turn, TurnContext, outgoing
 from relay_bot.journal.events import State
 from relay_bot.observe import metrics
-from relay_bot.plugin import HallView, Handler, Participant, Plugin, Role, Sender
+from relay_bot.plugin import Context, HallView, Handler, Participant, Plugin, Role, Sender
 from relay_bot.wire.body import decode_body
 from relay_bot.wire.clock import iso, now_ms
 from relay_bot.wire.refusal import Refuse
 
+T = TypeVar("T")
 log = structlog.get_logger("hall")
 
 _PUBLISHED: Final = frozenset({"reaction", "chat", "hand_raise"})
@@ -36,12 +37,15 @@ _PUBLISHED: Final = frozenset({"reaction", "chat", "hand_raise"})
 class Decider:
     """Decides for one session in memory. When `Halted` leaves it, the session must be opened again."""
 
-    def __init__(self, hall: HallView, services: Services, session: Session, calls: PluginCalls) -> None:
+    def __init__(
+        self, hall: HallView, services: Services, session: Session, calls: PluginCalls, timers: TimerRetries
+    ) -> None:
         self._hall = hall
         self._services = services
         self.session = session
         self.turn = Turn(session, services, calls)
         self._calls = calls
+        self._timers = timers
         self._handlers: dict[str, tuple[str, Handler]] = {
             kind: (name, handler)
             for name, loaded in services.plugins.items()
@@ -68,7 +72,7 @@ class Decider:
         now = now_ms()
         try:
             for name, plugin in self._guards:
-                refusal = self._call(name, partial(plugin.refuses, message.sender, message.kind))
+                refusal = self._calls(name, partial(plugin.refuses, message.sender, message.kind))
                 if refusal is not None:
                     raise refusal.with_traceback(None)  # it may be the same one each time
             answer = self._dispatch(message, now)
@@ -106,23 +110,29 @@ class Decider:
             self.turn, name, message.sender, now, message.message_id, message.audience, message.private
         )
         method = getattr(self.session.plugins[name], handler.method)
-        result = self._call(name, lambda: msgspec.to_builtins(method(body, context)))  # inside: it may not be JSON
+        result = self._call(name, context, lambda: as_json(method(body, context)))  # inside: it may not be JSON
         return ACKED if result is None else Answered(result=result)
 
     def _command(self, line: str, message: Message, now: int) -> Answered:
-        def context(name: str) -> TurnContext:
-            return TurnContext(self.turn, name, message.sender, now, message.message_id, None, True)
+        def call(name: str, function: Callable[[Context], Any]) -> Any:
+            context = TurnContext(self.turn, name, message.sender, now, message.message_id, None, True)
+            return self._call(name, context, partial(function, context))
 
         prefix, plugins = self._services.settings.commands.prefix, self._services.plugins
         try:
-            said = run_command(line, prefix, message.sender, self.session.plugins, plugins, context, self._call)
+            said = run_command(line, prefix, message.sender, self.session.plugins, plugins, self._calls, call)
         except Refuse as refusal:
-            context("").notice(refusal.message, to=message.sender.identity)
+            self._notice(refusal.message, message.sender, now)
             raise
         if not said:
             return ACKED
-        context("").notice(said, to=message.sender.identity)
+        self._notice(said, message.sender, now)
         return Answered(result={"notice": said})
+
+    def _notice(self, text: str, to: Sender, now: int) -> None:
+        context = TurnContext(self.turn, "", THE_BACKEND, now)
+        context.notice(text, to=to.identity)
+        self.turn.merge(context.staged)
 
     def _sync(self, message: Message, now: int) -> Answered:
         sender = message.sender
@@ -130,9 +140,13 @@ class Decider:
         state = self._state_for(person or Participant(sender.identity, sender.name, sender.role))
         if message.private:
             return Answered(result=state)
-        context = TurnContext(self.turn, "", THE_BACKEND, now)
-        context.publish("hall_state", state, to=(sender.identity,))
+        self._say_state(state, [sender.identity], now)
         return ACKED
+
+    def _say_state(self, state: dict[str, Any], to: Sequence[str], now: int) -> None:
+        context = TurnContext(self.turn, "", THE_BACKEND, now)
+        context.publish("hall_state", state, to=to)
+        self.turn.merge(context.staged)
 
     # -- backends -----------------------------------------------------------------------------------
 
@@ -191,7 +205,7 @@ class Decider:
                 raise Refuse("not_found", f"the plugin {item.plugin} is not enabled in this hall")
             run = partial(getattr(plugin, item.route.method), item.request, context)
             # An answer that is kept must be JSON; of the others that is seen when they are sent.
-            result = self._call(item.plugin, run if item.key is None else lambda: msgspec.to_builtins(run()))
+            result = self._call(item.plugin, context, run if item.key is None else lambda: as_json(run()))
             answer = Answered(result=result, digest=item.digest)
         except Refuse as refusal:
             answer = Answered(error=refusal.payload(None), digest=item.digest)
@@ -218,29 +232,56 @@ class Decider:
         for name, state in earlier.items():
             context = TurnContext(self.turn, name, THE_BACKEND, now)
             with contextlib.suppress(Refuse):
-                self._call(name, partial(self.session.plugins[name].inherit, state, context))
+                self._call(name, context, partial(self.session.plugins[name].inherit, state, context))
 
     def tell(self, function: Callable[[Plugin[Any, Any], TurnContext], None]) -> None:
         """Tell every plugin of something; nobody asked, so a refusal is heard by nobody."""
         now = now_ms()
         for name, plugin in self.session.plugins.items():
-            with contextlib.suppress(Refuse):
-                self._call(name, partial(function, plugin, TurnContext(self.turn, name, THE_BACKEND, now)))
-
-    def fire_timers(self, deadlines: Deadlines) -> None:
-        """Call what has fallen due; no handler is told an earlier time than its timer's."""
-        session, clock = self.session, now_ms()
-        for timer in deadlines.due(session.core.timers, clock):
-            name, method, key = timer.split("\n", 2)
-            now = max(clock, session.core.timers[timer])
-            self._record(core.TimerCleared(name, method, key), now)
-            plugin = session.plugins.get(name)
-            if plugin is None or method not in self._services.plugins[name].spec.timers:
-                log.warning("hall.timer_without_plugin", hall=self._hall.name, plugin=name, timer=method)
-                continue
             context = TurnContext(self.turn, name, THE_BACKEND, now)
             with contextlib.suppress(Refuse):
-                self._call(name, partial(getattr(plugin, method), key, context))
+                self._call(name, context, partial(function, plugin, context))
+
+    def fire_timers(self) -> None:
+        """Call what has fallen due; no handler is told an earlier time than its timer's.
+
+        A timer is over when its handler has ended well; one that failed is tried again.
+        """
+        timers, clock = self.session.core.timers, now_ms()
+        for name in self._timers.due(timers, clock, self.session.plugins):
+            plugin, method, key = core.three(name)
+            if name not in timers:  # called off by one before it
+                continue
+            now = max(clock, timers[name])
+            if method not in self._services.plugins[plugin].spec.timers:
+                log.warning("hall.timer_without_method", hall=self._hall.name, plugin=plugin, timer=method)
+                self._record(core.TimerCleared(plugin, method, key), now)
+                continue
+            self._fire(name, now)
+
+    def _fire(self, name: str, now: int) -> None:
+        plugin, method, key = core.three(name)
+        over = core.TimerCleared(plugin, method, key)
+        context = TurnContext(self.turn, plugin, THE_BACKEND, now)
+        called = getattr(self.session.plugins[plugin], method)
+
+        def run() -> None:
+            called(key, context)
+            if name not in (context.staged.timers or ()):  # else the handler has set it again, or cleared it itself
+                context.record_core(over)
+
+        try:
+            self._call(plugin, context, run)
+        except Halted:
+            self._timers.failed(name)
+            raise
+        except Refuse as refusal:
+            if refusal.code == "internal":
+                self._timers.failed(name)
+                return
+            log.info("timer.refused", hall=self._hall.name, plugin=plugin, timer=method, code=refusal.code)
+            self._record(over, now)
+        self._timers.done(name)
 
     def debt_settled(self, note: DebtSettled) -> None:
         """Write off an effect, and tell the plugin that owed it; once, though it may be done and noted twice."""
@@ -257,7 +298,7 @@ class Decider:
             context = TurnContext(self.turn, note.plugin, THE_BACKEND, now)
             with contextlib.suppress(Refuse):
                 call = partial(plugin.effect_settled, effect, note.error, context)
-                self._call(note.plugin, call)
+                self._call(note.plugin, context, call)
 
     def retry_effect(self, item: RetryEffect) -> None:
         """Owe an effect again that was given up; answers with its new id."""
@@ -284,9 +325,9 @@ class Decider:
         for person in people:
             state = self._state_for(person)
             alike.setdefault(msgspec.json.encode(state), (state, []))[1].append(person.identity)
-        context = TurnContext(self.turn, "", THE_BACKEND, now_ms())
+        now = now_ms()
         for state, identities in alike.values():
-            context.publish("hall_state", state, to=identities)
+            self._say_state(state, identities, now)
         if people:
             self.tell(lambda plugin, context: plugin.greet(people, context))
 
@@ -296,17 +337,36 @@ class Decider:
     # -- calling plugins ----------------------------------------------------------------------------------
 
     def _record(self, event: core.CoreEvent, now: int) -> None:
-        self.turn.events.append(self.session.record(core.NAMESPACE, event, now))
+        context = TurnContext(self.turn, core.NAMESPACE, THE_BACKEND, now)
+        context.record_core(event)
+        self.turn.merge(context.staged)
 
-    def _call(self, plugin: str, function: Callable[[], Any]) -> Any:
-        """Call into a plugin: whatever goes wrong there costs this message, or this hall a restart."""
-        turn = self.turn
-        mark = turn.mark()
+    def _call(self, plugin: str, context: TurnContext, function: Callable[[], T]) -> T:
+        """Call into a plugin, as one transaction: what it asks for joins the turn where it ends well.
+
+        Raises its `Refuse`, or one with `internal` for anything else: then nothing of it is left. Raises `Halted`
+        where it had recorded by then.
+        """
+        staged = context.staged
         try:
-            return self._calls(plugin, function)
+            result = self._calls(plugin, function)
+            if staged.torn:  # it has caught what applying its event raised
+                raise internal()
         except Refuse as refusal:
-            turn.undo(mark, refusal)
-            raise
+            if not staged.applied:
+                raise
+            if refusal.code != "internal":
+                log.error(
+                    "plugin.refused_after_recording",
+                    hall=self._hall.name,
+                    plugin=plugin,
+                    place=place_in_plugin(refusal),
+                    advice="refuse before you record: the session had to be opened again",
+                )
+            self.session.drop(staged)
+            raise Halted from refusal
+        self.turn.merge(staged)
+        return result
 
 
 def _sent(item: BackendMessage, result: Any, now: int) -> dict[str, Any]:

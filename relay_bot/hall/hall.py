@@ -30,6 +30,7 @@ from relay_bot.hall.seat import Seated, SeatKeeper, Unseated
 from relay_bot.hall.services import EffectFailed, Services
 from relay_bot.hall.session import Session
 from relay_bot.hall.supervisor import Supervisor, Trouble
+from relay_bot.hall.timers import TimerRetries
 from relay_bot.hall.turn import Halted, Turn
 from relay_bot.journal.batch import Batch, Fenced, JournalError, SessionInfo, Unavailable, settle
 from relay_bot.journal.erasing import erased
@@ -155,7 +156,7 @@ class Hall:
         """`None` while there is no session in memory that is what its journal says."""
         self._session: Session | None = None
         self._ending: Ending | None = None
-        self._deadlines = Deadlines()
+        self._timers = TimerRetries(Deadlines())
         self._gather_until = 0.0
         """When a crowd's next turn may be committed (monotonic seconds); 0 without a crowd."""
         self._failures: deque[float] = deque(maxlen=_FAILURES)
@@ -348,7 +349,7 @@ class Hall:
         self._debtor.begin(info, session.core.debts())
         self.status = "live" if self._keeper.seat is not None else "starting"
         log.info("hall.opened", hall=self.name, session=info.id, epoch=info.epoch, seq=session.seq)
-        return Decider(self, self._services, session, self._calls)
+        return Decider(self, self._services, session, self._calls, self._timers)
 
     async def _recall(self, info: SessionInfo) -> dict[str, State]:
         """Give the states of the session before, of the plugins that inherit from it."""
@@ -490,7 +491,7 @@ class Hall:
                     raise
             if self._decider is decider:
                 self._expire(decider)
-                decider.fire_timers(self._deadlines)
+                decider.fire_timers()
                 if self.status == "live":
                     self._people.greet(decider, lambda identity: self.refuses_join(identity) is None)
         except Halted:
@@ -542,7 +543,7 @@ class Hall:
     def _next_deadline(self, decider: Decider) -> float | None:
         """Give the seconds until something is due that no arrival announces."""
         waits: list[float] = []
-        timer = self._deadlines.wait(decider.session.core.timers, now_ms())
+        timer = self._timers.wait(decider.session.core.timers, now_ms(), decider.session.plugins)
         if timer is not None:
             waits.append(timer)
         monotonic = time.monotonic()

@@ -12,8 +12,9 @@ import structlog
 
 from relay_bot.hall import core
 from relay_bot.hall.message import Answered, decode_answer
+from relay_bot.hall.staged import Staged
 from relay_bot.journal.batch import EventRow, Kept, Lots, SessionInfo, SnapshotRow
-from relay_bot.journal.events import Event, EventTable, State
+from relay_bot.journal.events import Event, EventRefused, EventTable, State
 from relay_bot.journal.writer import Journal
 from relay_bot.plugin import HallView, Plugin, PluginSpec
 
@@ -71,13 +72,33 @@ class Session:
 
     # -- recording ----------------------------------------------------------------------------------
 
-    def record(self, namespace: str, event: Event, at: int) -> EventRow:
-        """Apply an event at once; gives the row that the journal is to keep."""
+    def record(self, namespace: str, event: Event, at: int, staged: Staged) -> None:
+        """Apply an event at once, as it will be read back, and stage the row that the journal is to keep.
+
+        Raises what `EventTable.checked` does before anything is applied; after that `staged.applied` is true, and what
+        is raised means that the state in memory is wrong.
+        """
         table = self._tables[namespace]
-        table.apply(self._state(namespace), event)
+        try:
+            kind, body, found = table.checked(event)
+        except EventRefused as error:
+            log.error(
+                "event.refused",
+                plugin=namespace,
+                refused=type(event).__name__,
+                field=error.field,
+                problem=error.problem,
+            )
+            raise
+        staged.torn = True
+        table.apply(self._state(namespace), found)
         self.seq += 1
-        kind, body = table.encode(event)
-        return (self.info.id, self.seq, at, kind, body)
+        staged.events.append((self.info.id, self.seq, at, kind, body))
+        staged.torn = False
+
+    def drop(self, staged: Staged) -> None:
+        """Forget the numbers of events that nobody will hear of. The states have moved on with them all the same."""
+        self.seq -= len(staged.events)
 
     def _state(self, namespace: str) -> State:
         return self.core if namespace == core.NAMESPACE else self.plugins[namespace].state

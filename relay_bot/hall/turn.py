@@ -17,6 +17,7 @@ from relay_bot.hall.message import Answered, Message, Waiter, encode_answer
 from relay_bot.hall.services import Services
 from relay_bot.hall.session import Session
 from relay_bot.hall.shelf import Shelf, read_row
+from relay_bot.hall.staged import Latest, Outgoing, Staged, To
 from relay_bot.journal.batch import AnswerRow, EventRow, SecretRow, ShelfRow, SnapshotRow
 from relay_bot.observe import metrics
 from relay_bot.plugin import (
@@ -41,26 +42,10 @@ H = TypeVar("H", bound=Shelved)
 
 Debt = tuple[str, str, core.Owed]
 """plugin, key, what is owed"""
-To = tuple[str, ...] | Role | Callable[[], Iterable[str]] | None
 
 
-class Outgoing(msgspec.Struct, frozen=True, gc=False):
-    """An envelope to be sent after the commit; roles and functions in `to` are resolved when it leaves."""
-
-    data: bytes
-    to: To
-    kind: str
-    payload: dict[str, Any]
-    sender_id: str | None
-
-
-class Latest(msgspec.Struct, frozen=True):
-    """A snapshot to be made once at the end of the turn."""
-
-    plugin: str
-    kind: str
-    payload: Callable[[], Payload | None]
-    to: To
+class Halted(Exception):
+    """A call failed after it had recorded: the session in memory is no longer what its journal says."""
 
 
 class Turn:
@@ -86,19 +71,32 @@ class Turn:
         self.messages = 0
         self.now = 0
 
-    def mark(self) -> tuple[int, int, int]:
-        """Remember how far the turn is, to undo what a failing call adds."""
-        return len(self.events), len(self.outgoing), len(self.shelved)
+    def merge(self, staged: Staged) -> None:
+        """Take in what a call asked for: it has ended well."""
+        if staged.events:
+            self.events += staged.events
+        if staged.outgoing is not None:
+            self.outgoing += staged.outgoing
+        if staged.latest is not None:
+            self.latest |= staged.latest
+        if staged.shelved is not None:
+            self.shelved += staged.shelved
+        if staged.owes:
+            self.owes = True
+        if staged.secrets is not None:
+            self._merge_secrets(staged.secrets)
 
-    def undo(self, mark: tuple[int, int, int], cause: BaseException) -> None:
-        """Take back what was added since the mark; raises `Halted` where an event was."""
-        events, outgoing, shelved = mark
-        del self.outgoing[outgoing:]
-        del self.shelved[shelved:]
-        if len(self.events) > events:
-            # The state has moved on with what must not be kept: only the journal knows the right one now.
-            del self.events[events:]
-            raise Halted from cause
+    def _merge_secrets(self, secrets: dict[str, bytes | None]) -> None:
+        session = self.session
+        for name, value in secrets.items():
+            self.secrets = [row for row in self.secrets if row[1] != name]
+            self.forgotten = [other for other in self.forgotten if other != name]
+            if value is None:
+                session.secrets.pop(name, None)
+                self.forgotten.append(name)
+            else:
+                session.secrets[name] = value
+                self.secrets.append((session.info.id, name, value))
 
     def must_be_kept(self) -> bool:
         """Tell whether the journal has anything to keep of it."""
@@ -140,14 +138,10 @@ class Turn:
         return None if payload is None else outgoing(latest.kind, payload, latest.to, None, self.now)
 
 
-class Halted(Exception):
-    """A handler failed after it had recorded: the session in memory is no longer what its journal says."""
-
-
 class TurnContext:
-    """The `Context` of one call into a plugin."""
+    """The `Context` of one call into a plugin: it writes to `staged` alone."""
 
-    __slots__ = ("_begun", "_plugin", "_turn", "audience", "message_id", "now", "private", "sender")
+    __slots__ = ("_plugin", "_turn", "audience", "message_id", "now", "private", "sender", "staged")
 
     def __init__(
         self,
@@ -160,8 +154,8 @@ class TurnContext:
         private: bool = False,
     ) -> None:
         self._turn = turn
-        self._begun = len(turn.events)
         self._plugin = plugin
+        self.staged = Staged()
         self.sender = sender
         self.now = now
         self.message_id = message_id
@@ -175,10 +169,11 @@ class TurnContext:
                 raise Refuse(refusal.code, refusal.message, field=field, retry_after_ms=refusal.retry_after_ms)
 
     def record(self, event: Event) -> None:
-        self._turn.events.append(self._turn.session.record(self._plugin, event, self.now))
+        self._turn.session.record(self._plugin, event, self.now, self.staged)
 
-    def _record_core(self, event: Event) -> None:
-        self._turn.events.append(self._turn.session.record(core.NAMESPACE, event, self.now))
+    def record_core(self, event: core.CoreEvent) -> None:
+        """Record an event of the hall's own as a part of this call."""
+        self._turn.session.record(core.NAMESPACE, event, self.now, self.staged)
 
     def publish(
         self,
@@ -189,13 +184,17 @@ class TurnContext:
         sender_id: str | None = None,
     ) -> None:
         try:
-            self._turn.outgoing.append(outgoing(kind, payload, _to(to), sender_id, self.now))
+            said = outgoing(kind, payload, _to(to), sender_id, self.now)
         except Refuse as refusal:
-            if len(self._turn.events) == self._begun:
+            if not self.staged.applied:
                 raise
             # Raised now it would undo what was recorded, at the cost of the whole session in memory.
             metrics.DROPPED.labels("too_large").inc()
             log.error("turn.envelope_too_large", plugin=self._plugin, kind=kind, reason=refusal.message)
+            return
+        if self.staged.outgoing is None:
+            self.staged.outgoing = []
+        self.staged.outgoing.append(said)
 
     def publish_latest(
         self,
@@ -208,58 +207,77 @@ class TurnContext:
         resolved = _to(to)
         if callable(to):
             resolved = partial(self._turn.calls, self._plugin, lambda: tuple(to()))
-        self._turn.latest[_latest_key(kind, key, resolved)] = Latest(self._plugin, kind, payload, resolved)
+        self._stage_latest(_latest_key(kind, key, resolved), Latest(self._plugin, kind, payload, resolved))
 
     def drop_latest(self, kind: str, *, key: str = "", to: Receivers = None) -> None:
-        self._turn.latest[_latest_key(kind, key, _to(to))] = None
+        self._stage_latest(_latest_key(kind, key, _to(to)), None)
+
+    def _stage_latest(self, key: tuple[str, ...], latest: Latest | None) -> None:
+        if self.staged.latest is None:
+            self.staged.latest = {}
+        self.staged.latest[key] = latest
 
     def notice(self, text: str, *, to: str) -> None:
         self.publish("notice", {"text": text[:_MAX_LINE]}, to=(to,))
 
     def owe(self, effect: Effect, *, key: str) -> None:
         raw = encode_effect(effect, self._turn.services.plugins)
-        self._record_core(core.EffectOwed(self._plugin, key, raw, self._turn.session.seq + 1, self.now))
-        self._turn.owes = True
+        self.record_core(core.EffectOwed(self._plugin, key, raw, self._turn.session.seq + 1, self.now))
+        self.staged.owes = True
 
     def secret(self, name: str) -> bytes:
-        session, full = self._turn.session, f"{self._plugin}.{name}"
-        found = session.secrets.get(full)
+        full, staged = f"{self._plugin}.{name}", self.staged.secrets or {}
+        found = staged[full] if full in staged else self._turn.session.secrets.get(full)
         if found is None:
-            found = session.secrets[full] = secrets.token_bytes(32)
-            self._turn.secrets.append((session.info.id, full, found))
+            found = secrets.token_bytes(32)
+            self.staged.secrets = {**staged, full: found}
         return found
 
     def destroy_secret(self, name: str) -> None:
-        full = f"{self._plugin}.{name}"
-        if self._turn.session.secrets.pop(full, None) is not None:
-            self._turn.secrets = [row for row in self._turn.secrets if row[1] != full]
-            self._turn.forgotten.append(full)
+        full, staged = f"{self._plugin}.{name}", dict(self.staged.secrets or {})
+        staged.pop(full, None)
+        if full in self._turn.session.secrets:
+            staged[full] = None
+        self.staged.secrets = staged
 
     def shelved(self, kind: type[H], name: str) -> H | None:
-        for row in reversed(self._turn.shelved):
+        for row in reversed(self._coming):
             if row[:2] == (kind.shelf, name):
                 return read_row(kind, row)
         return self._shelf.get(kind, name)
 
     def names_shelved(self, kind: type[Shelved]) -> list[str]:
-        rows = [*self._shelf.rows(kind.shelf), *self._turn.shelved]
+        rows = [*self._shelf.rows(kind.shelf), *self._coming]
         return sorted({name for shelf, name, _, _ in rows if shelf == kind.shelf})
 
     def shelve(self, thing: Shelved, name: str) -> None:
         settings = self._turn.session.plugins[self._plugin].settings
-        self._turn.shelved.append(self._shelf.row(thing, name, settings, self.now, self._turn.shelved))
+        row = self._shelf.row(thing, name, settings, self.now, self._coming)
+        self.staged.shelved = [*(self.staged.shelved or ()), row]
+
+    @property
+    def _coming(self) -> list[ShelfRow]:
+        return [*self._turn.shelved, *(self.staged.shelved or ())]
 
     @property
     def _shelf(self) -> Shelf:
         return self._turn.services.shelf
 
     def set_timer(self, method: Callable[[str, Context], None], key: str, at_ms: int) -> None:
-        self._record_core(core.TimerSet(self._plugin, method.__name__, key, at_ms))
+        self._timer_touched(method.__name__, key)
+        self.record_core(core.TimerSet(self._plugin, method.__name__, key, at_ms))
 
     def clear_timer(self, method: Callable[[str, Context], None], key: str) -> None:
-        name = "\n".join((self._plugin, method.__name__, key))
+        name = self._timer_touched(method.__name__, key)
         if name in self._turn.session.core.timers:
-            self._record_core(core.TimerCleared(self._plugin, method.__name__, key))
+            self.record_core(core.TimerCleared(self._plugin, method.__name__, key))
+
+    def _timer_touched(self, method: str, key: str) -> str:
+        name = core.name_of(self._plugin, method, key)
+        if self.staged.timers is None:
+            self.staged.timers = set()
+        self.staged.timers.add(name)
+        return name
 
 
 def _to(to: Receivers) -> To:

@@ -77,6 +77,27 @@ def _empty(kind: Any, place: str) -> Any:
 S = TypeVar("S", bound=State)
 
 
+class EventRefused(Exception):
+    """An event is not what its own type says: it could not be read back. `field` is the place in it, if that is known.
+
+    Neither text nor field quotes what stands in the event: logs show both.
+    """
+
+    def __init__(self, event: str, problem: str, field: str = "") -> None:
+        super().__init__(f"{event}: {problem}" + (f" (field {field})" if field else ""))
+        self.event = event
+        self.problem = problem
+        self.field = field
+
+
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+
+
+def _unreadable(name: str, error: Exception) -> EventRefused:
+    problem, _, place = str(error).partition(" - at `$.")
+    return EventRefused(name, _QUOTED.sub("…", problem), place.rstrip("`"))
+
+
 class EventTable(Generic[S]):
     """Which events a state knows and which of its methods applies each: made once for each plugin."""
 
@@ -134,6 +155,25 @@ class EventTable(Generic[S]):
         """Give an event's journal name and its body."""
         return self._names[type(event)], _encoder.encode(event)
 
+    def checked(self, event: Event) -> tuple[str, bytes, Event]:
+        """Give an event's journal name, its body, and the event as the body will be read for ever after.
+
+        That one is to be applied, so that the live state is what a replay gives. Raises `EventRefused` for an event
+        that can't be read back, or is another one then; `TypeError` for one that the state doesn't know.
+        """
+        name = self._names.get(type(event))
+        if name is None:
+            raise TypeError(f"{type(event).__name__}: {self.state_type.__name__} has no on_… method for it")
+        try:
+            body = _encoder.encode(event)
+            found: Event = self._decoders[name].decode(body)
+        except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise _unreadable(name, error) from None
+        # Equal is cheap to see. What isn't may be alike in the journal all the same: a list where a tuple belongs.
+        if found != event and _canonical.encode(found) != _canonical.encode(event):
+            raise EventRefused(name, "it is read back as something else", _differing(event, found))
+        return name, body, found
+
     def decode(self, name: str, body: bytes) -> Event:
         """Read an event back; raises `KeyError` for an unknown name, `msgspec.DecodeError` for a bad body."""
         return self._decoders[name].decode(body)
@@ -149,3 +189,11 @@ class EventTable(Generic[S]):
     def fingerprint(self, state: S) -> bytes:
         """Encode a state the same way whatever the order of its sets: equal states, equal bytes."""
         return _canonical.encode(cast(Any, state))
+
+
+def _differing(one: Event, other: Event) -> str:
+    """Name the first field in which two events of one type differ in the journal."""
+    for name in one.__struct_fields__:
+        if _canonical.encode(getattr(one, name)) != _canonical.encode(getattr(other, name)):
+            return name
+    return ""
