@@ -497,6 +497,14 @@ class Plugin(Generic[S, C]):
     def opened(self, ctx: Context) -> None:
         """Hear that the state is what the journal says: at the first opening, after a restart, after a failure."""
 
+    def say_again(self, event: Event, ctx: Context) -> None:
+        """Publish again what one of this plugin's own events was said with, if it still matters.
+
+        Called after a restart, once everybody who is there is known, for each event of the last ten minutes that the
+        process before may have kept and not said: some of it was, so say only what an id makes harmless. The state is
+        that of now, in which later events count already.
+        """
+
     def joined(self, participant: Participant, ctx: Context) -> None:
         """Hear that someone joined the hall, or was in it when the bot came."""
 

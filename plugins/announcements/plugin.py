@@ -13,6 +13,7 @@ from plugins.announcements.views import AnnouncementView, view
 from relay_bot.plugin import (
     Arguments,
     Context,
+    Event,
     Participant,
     Plugin,
     Refuse,
@@ -67,6 +68,11 @@ class AnnouncementsPlugin(Plugin[Announcements, AnnouncementsSettings]):
             ctx.set_timer(self.time_is_up, "shown", shown_until)
         ctx.publish("announcement", view(made), to=to, sender_id=made.by or None)
         return made
+
+    def say_again(self, event: Event, ctx: Context) -> None:
+        """Announce what may not have been announced before a restart."""
+        if isinstance(event, Announced) and ctx.now < event.shown_until:
+            ctx.publish("announcement", view(event), to=event.to, sender_id=event.by or None)
 
     @timer
     def time_is_up(self, key: str, ctx: Context) -> None:

@@ -25,6 +25,7 @@ from relay_bot.plugin import (
     Arguments,
     Context,
     Download,
+    Event,
     Participant,
     Plugin,
     Refuse,
@@ -97,6 +98,8 @@ class ChatPlugin(Plugin[Chats, ChatSettings]):
         return message
 
     def _keep(self, message: Message, ctx: Context) -> None:
+        # A packet may have gone to the bot alone or to everybody, which it does not tell; to whom it is to go, it may.
+        send_on = ctx.private or (bool(message.to) and not message.inferred)
         ctx.record(
             MessageSaid(
                 message.message_id,
@@ -108,11 +111,22 @@ class ChatPlugin(Plugin[Chats, ChatSettings]):
                 message.to,
                 message.reply_to,
                 message.inferred,
+                send_on,
             )
         )
-        # A packet may have gone to the bot alone or to everybody, which it does not tell; to whom it is to go, it may.
-        if ctx.private or (message.to and not message.inferred):
+        if send_on:
             ctx.publish("chat", said(message), to=message.audience, sender_id=message.sender_id or None)
+
+    def say_again(self, event: Event, ctx: Context) -> None:
+        """Send on what may not have been sent on before a restart; what was deleted since, as deleted."""
+        if isinstance(event, MessageSaid) and event.sent_on:
+            message = self.state.messages.get(event.message_id)
+            if message is not None and not message.deleted:
+                ctx.publish("chat", said(message), to=message.audience, sender_id=message.sender_id or None)
+        elif isinstance(event, MessageDeleted):
+            message = self.state.messages.get(event.message_id)
+            if message is not None:
+                ctx.publish("chat_deleted", {"message_id": event.message_id}, to=message.audience)
 
     def _id_for(self, ctx: Context) -> str:
         """Give the sender's own id for the message, unless somebody else's message has it."""

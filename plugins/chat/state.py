@@ -29,6 +29,8 @@ class MessageSaid(Event, frozen=True):
     to: tuple[Identity, ...] | None = None
     reply_to: str | None = None
     inferred: bool = False
+    sent_on: bool = False
+    """The bot sent it on: nobody has it from its sender."""
 
 
 class MessageDeleted(Event, frozen=True):

@@ -10,11 +10,12 @@ import msgspec
 from plugins.polls import leaderboard, views
 from plugins.polls.commands import Commands
 from plugins.polls.envelopes import Envelopes
+from plugins.polls.events import PollClosed
 from plugins.polls.kinds import KINDS
 from plugins.polls.routes import Routes
 from plugins.polls.state import Poll
 from plugins.polls.visibility import is_addressed, is_host, is_public
-from relay_bot.plugin import Context, Participant
+from relay_bot.plugin import Context, Event, Participant
 
 
 class PollsPlugin(Envelopes, Commands, Routes):
@@ -40,6 +41,13 @@ class PollsPlugin(Envelopes, Commands, Routes):
             to = [each.identity for each in people if is_host(each.role) or is_addressed(poll, each.identity)]
             if to:
                 ctx.publish("poll", views.announcement(poll, self.hall.seq), to=to)
+
+    def say_again(self, event: Event, ctx: Context) -> None:
+        """Say that a poll is closed, where that may not have been said before a restart."""
+        if isinstance(event, PollClosed):
+            poll = self.state.polls.get(event.poll_id)
+            if poll is not None and poll.closed_at == event.closed_at and event.reason != "discarded":
+                self.say_closed(poll, ctx)
 
     def _told_to(self, poll: Poll, participant: Participant) -> dict[str, Any]:
         said = views.announcement(poll, self.hall.seq)

@@ -17,7 +17,7 @@ from relay_bot.hall.message import Answered, refused
 from relay_bot.hall.outbox import AckGroups, Outbox, Packet
 from relay_bot.hall.roster import HallRoster
 from relay_bot.hall.turn import Outgoing, Turn
-from relay_bot.journal.batch import Batch, EventRow, JournalError
+from relay_bot.journal.batch import Batch, EventRow, JournalError, SnapshotRow
 from relay_bot.journal.writer import Journal
 from relay_bot.observe import metrics
 from relay_bot.plugin import Role
@@ -55,6 +55,7 @@ class Committer:
         wake: Callable[[], None],
         waiting_ids: Callable[[], set[str]],
         link: str = "",
+        said: Callable[[], list[SnapshotRow]] = list,
     ) -> None:
         self._hall = hall
         self._bot = bot
@@ -68,6 +69,7 @@ class Committer:
         self._wake = wake
         self._waiting_ids = waiting_ids
         self._link = link
+        self._said = said
         self._under_way: Turn | None = None
         self._idle = asyncio.Event()
         self._idle.set()
@@ -116,7 +118,7 @@ class Committer:
         batch.secrets = turn.secrets
         batch.forgotten = turn.forgotten
         batch.shelved = turn.shelved
-        batch.snapshots = turn.states
+        batch.snapshots = turn.states + self._said()
         self._journal.submit(batch)
 
     def _done(self, turn: Turn, snapshots: Snapshots, error: JournalError | None) -> None:
@@ -172,6 +174,8 @@ class Committer:
             self._step("packets", partial(self._say, sent))
         for key, sent in snapshots:
             self._step("snapshots", partial(self._say_latest, key, sent))
+        if turn.events:
+            self._outbox.mark(turn.events[-1][1])
         self._step("feed", lambda: self._feed.publish(turn.events))
         debts = turn.debts
         if debts is not None:

@@ -242,6 +242,16 @@ class Decider:
             with contextlib.suppress(Refuse):
                 self._call(name, context, partial(function, plugin, context))
 
+    def say_again(self) -> None:
+        """Have plugins say what the process before may not have said; see `relay_bot.hall.saying`."""
+        now, session = now_ms(), self.session
+        for row in session.unsaid.take(now):
+            name, event = row[3].partition(".")[0], session.read(row)
+            if event is not None:
+                context = TurnContext(self.turn, name, THE_BACKEND, now)
+                with contextlib.suppress(Refuse):
+                    self._call(name, context, partial(session.plugins[name].say_again, event, context))
+
     def fire_timers(self) -> None:
         """Call what has fallen due; no handler is told an earlier time than its timer's.
 

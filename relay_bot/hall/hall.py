@@ -26,13 +26,14 @@ from relay_bot.hall.ownership import Ownership
 from relay_bot.hall.pauses import pause
 from relay_bot.hall.people import People
 from relay_bot.hall.roster import HallRoster, role_of
+from relay_bot.hall.saying import SaidNotes
 from relay_bot.hall.seat import Seated, SeatKeeper, Unseated
 from relay_bot.hall.services import EffectFailed, Services
 from relay_bot.hall.session import Session
 from relay_bot.hall.supervisor import Supervisor, Trouble
 from relay_bot.hall.timers import TimerRetries
 from relay_bot.hall.turn import Halted, Turn
-from relay_bot.journal.batch import Batch, Fenced, JournalError, SessionInfo, Unavailable, settle
+from relay_bot.journal.batch import Batch, Fenced, JournalError, SessionInfo, SnapshotRow, Unavailable, settle
 from relay_bot.journal.erasing import erased
 from relay_bot.journal.events import State
 from relay_bot.link import Changed, Frame, Interrupted, Joined, Left, Lost, Presence, Reason, Resumed
@@ -133,6 +134,7 @@ class Hall:
         link = services.link.name
         self._outbox = Outbox(name, settings.halls.snapshots_per_second, link, self._roster.__len__)
         self._gate.on_refusal = self._refusals_wait
+        self._notes = SaidNotes(services.journal, self._outbox)
         self.feed = Feed()
         self._keeper = SeatKeeper(name, services, self._mailbox)
         self.ownership = Ownership(name, services.journal, lambda: self.room_sid, self._stand_back)
@@ -150,6 +152,7 @@ class Hall:
             self._committed,
             self._waiting_ids,
             link,
+            self._notes.row,
         )
         self._calls = PluginCalls(name, services.watchdog)
         self._decider: Decider | None = None
@@ -163,6 +166,7 @@ class Hall:
         """When handlers last failed so that the session had to be opened again."""
         self._supervisor = Supervisor(name, lambda part: self._mailbox.note(_GaveUp(part)))
         self._to_erase: list[_Erase] = []
+        self._said_again = False
         self._inherits = True
         self._earlier: dict[str, State] | None = None
         """What plugins are to inherit from as soon as they can be told."""
@@ -328,9 +332,11 @@ class Hall:
         finally:
             self.status = "ended"
             await self._supervisor.stop()
+            said = self._notes.row()
+            self._notes.end()
             await self._keeper.leave()
             self._drop_everything()
-            await self._close()
+            await self._close(said)
 
     async def _open(self) -> Decider:
         """Claim the session and bring it to what the journal says."""
@@ -346,6 +352,7 @@ class Hall:
         if session.seq == 0 and self._inherits:
             self._earlier = await self._recall(info)
         self._session = session
+        self._notes.begin(info)
         self._debtor.begin(info, session.core.debts())
         self.status = "live" if self._keeper.seat is not None else "starting"
         log.info("hall.opened", hall=self.name, session=info.id, epoch=info.epoch, seq=session.seq)
@@ -392,7 +399,7 @@ class Hall:
                 asked.done.set_result(events)
         del self._to_erase[: len(counts)]
 
-    async def _close(self) -> None:
+    async def _close(self, said: list[SnapshotRow]) -> None:
         """Write the last snapshots, and say in the journal how the session was left."""
         if self._session is None or self._ending is Ending.STOOD_BACK:
             return
@@ -400,7 +407,7 @@ class Hall:
         batch = Batch(self._session.info, settle(done))
         if self._decider is not None and self._ending is not None:
             # An end in order has committed every turn; a hall that was cancelled may know what its journal does not.
-            batch.snapshots = self._session.take_snapshots()
+            batch.snapshots = self._session.take_snapshots() + said
         with contextlib.suppress(JournalError, TimeoutError):
             self._services.journal.submit(batch)
             async with asyncio.timeout(_CLOSE_SECONDS):
@@ -629,6 +636,9 @@ class Hall:
                     self.status = "live"
                 log.info("hall.live", hall=self.name, participants=len(self._roster))
                 self._people.seated(decider)
+                if decider is not None and not self._said_again:
+                    self._said_again = True  # what is decided from now on waits in the outbox, whatever happens here
+                    decider.say_again()
             case Interrupted() | Resumed():
                 if isinstance(item, Resumed):
                     self.room_is(item.sid)

@@ -155,6 +155,13 @@ class Outbox:
         self._wake = asyncio.Event()
         self._seat: Seat | None = None
         self._sending = 0
+        self._put = self._out = 0
+        """How many packets were queued so far, and how many of them are sent or given up."""
+        self._marks: deque[tuple[int, int]] = deque()
+        self.said = 0
+        """The last event that all has been said of, see `mark`."""
+        self.on_said: Callable[[], None] | None = None
+        """Called when `said` has changed."""
 
     def __len__(self) -> int:
         return len(self._packets) + len(self._snapshots)
@@ -176,8 +183,21 @@ class Outbox:
                 metrics.DROPPED.labels("outbox").inc()
                 continue
             self._packets.append(packet)
+            self._put += 1
             metrics.OUTBOX.inc()
         self._wake.set()
+
+    def mark(self, seq: int) -> None:
+        """Take note that all that is to be said of the events up to this one is queued."""
+        self._marks.append((self._put, seq))
+        self._note_said()
+
+    def _note_said(self) -> None:
+        before = self.said
+        while self._marks and self._marks[0][0] <= self._out:
+            self.said = self._marks.popleft()[1]
+        if self.said != before and self.on_said is not None:
+            self.on_said()
 
     def put_snapshot(self, key: tuple[str, ...], packet: Packet) -> None:
         """Queue a snapshot in the place of an older one with the same key."""
@@ -195,6 +215,8 @@ class Outbox:
         """Forget what is unsent, as when the room is gone."""
         metrics.OUTBOX.dec(len(self._packets))
         self._packets.clear()
+        self._marks.clear()
+        self._out = self._put
         self._snapshots.clear()
         self._sent_at.clear()
 
@@ -247,7 +269,21 @@ class Outbox:
     async def _send_next(self) -> None:
         async with self._turn:
             if self._packets:
-                await self._send(self._take())
+                await self._send_first()
+
+    async def _send_first(self) -> None:
+        metrics.OUTBOX.dec()
+        packet = self._packets.popleft()
+        try:
+            await self._send(packet)
+        except Exception:
+            self._is_out()
+            raise
+        self._is_out()  # where it was cancelled it may not have left: that is said again after a restart
+
+    def _is_out(self) -> None:
+        self._out += 1
+        self._note_said()
 
     async def _send_snapshot(self, key: tuple[str, ...]) -> None:
         async with self._turn:
@@ -256,10 +292,6 @@ class Outbox:
                 self._sent_at[key] = time.monotonic()
                 await self._send(packet, acks_between=True)
 
-    def _take(self) -> Packet:
-        metrics.OUTBOX.dec()
-        return self._packets.popleft()
-
     async def _send(self, packet: Packet, *, acks_between: bool = False) -> None:
         to = self._addressees(packet)
         if to is None:
@@ -267,7 +299,7 @@ class Outbox:
         parts = 0
         for part in addressed(len(packet.data), to, packet.topic, self._link):
             while acks_between and parts and self._packets and self._packets[0].ack:
-                await self._send(self._take())
+                await self._send_first()
             parts += 1
             await self._publish(packet, part)
         if not parts:

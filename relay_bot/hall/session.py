@@ -12,6 +12,7 @@ import structlog
 
 from relay_bot.hall import core
 from relay_bot.hall.message import Answered, decode_answer
+from relay_bot.hall.saying import SAID, Unsaid
 from relay_bot.hall.staged import Staged
 from relay_bot.journal.batch import EventRow, Kept, Lots, SessionInfo, SnapshotRow
 from relay_bot.journal.events import Event, EventRefused, EventTable, State
@@ -69,6 +70,7 @@ class Session:
         self._tables: dict[str, EventTable[Any]] = {name: each.spec.events for name, each in loaded.items()}
         self._tables[core.NAMESPACE] = core.TABLE
         self._snapshot_seq = 0
+        self.unsaid = Unsaid(self.plugins)
 
     # -- recording ----------------------------------------------------------------------------------
 
@@ -99,6 +101,14 @@ class Session:
     def drop(self, staged: Staged) -> None:
         """Forget the numbers of events that nobody will hear of. The states have moved on with them all the same."""
         self.seq -= len(staged.events)
+
+    def read(self, row: EventRow) -> Event | None:
+        """Decode a row of the journal; `None` where its kind is not known."""
+        kind, body = row[3:]
+        try:
+            return self._tables[kind.partition(".")[0]].decode(kind, body)
+        except KeyError:
+            return None
 
     def _state(self, namespace: str) -> State:
         return self.core if namespace == core.NAMESPACE else self.plugins[namespace].state
@@ -153,6 +163,8 @@ class Session:
         """Apply snapshots and events; gives the kinds of events that nobody here knows."""
         reached = self._restore(kept.snapshots)
         after = min(reached.values())
+        if self.unsaid.noted is not None:
+            after = min(after, self.unsaid.noted)
         strangers: set[str] = set()
         while rows := await journal.read_events(self.info.id, after, _ROWS_A_READ):
             for row in rows:
@@ -166,6 +178,8 @@ class Session:
         """Restore the states that have a usable snapshot; gives the seq that each state has reached."""
         reached = dict.fromkeys(self._tables, 0)
         for _, name, seq, version, state in snapshots:
+            if name == SAID:
+                self.unsaid.noted = seq
             if name not in self._tables or version != self._version(name):
                 continue
             try:
@@ -181,6 +195,7 @@ class Session:
         """Apply one row of the journal, unless the state's snapshot has it already."""
         _, seq, _, kind, body = row
         self.seq = seq
+        self.unsaid.see(row)
         namespace = kind.partition(".")[0]
         if namespace not in self._tables:
             strangers.add(kind)
