@@ -16,6 +16,7 @@ from relay_bot.control.effects_api import EffectsApi
 from relay_bot.control.events_api import EventsApi
 from relay_bot.control.guard import Guard, control_token
 from relay_bot.control.hall_api import HallApi
+from relay_bot.control.held_api import HeldApi
 from relay_bot.control.idempotency import IdempotencyLog
 from relay_bot.control.openapi import describe
 from relay_bot.control.operation import Operation
@@ -105,6 +106,7 @@ class App:
         operations += ShowApi(settings, rooms, halls, plugins, once).operations()
         operations += EventsApi(halls, journal, lambda hall: hall.feed).operations()
         operations += EffectsApi(halls).operations()
+        operations += HeldApi(halls).operations()
         operations += ShelfApi(shelf, plugins, once).operations()
         operations += PrivacyApi(halls).operations()
         supervisor = Supervisor()

@@ -44,6 +44,7 @@ from relay_bot.effect import (
 from relay_bot.journal.erasing import Rule, check_template, of_effect, of_effects, of_shelf, of_timer
 from relay_bot.journal.events import Event, EventTable, State
 from relay_bot.journal.identities import Identity, Named, where
+from relay_bot.judging import PUBLIC, Content, Public, Shape, Verdict, public, public_texts
 from relay_bot.text import (
     Word,
     clean_text,
@@ -62,9 +63,11 @@ from relay_bot.wire.clock import iso, iso_or_none, parse_iso
 from relay_bot.wire.refusal import Code, Refuse
 
 __all__ = [
+    "PUBLIC",
     "Arguments",
     "Body",
     "Code",
+    "Content",
     "Context",
     "Download",
     "Effect",
@@ -78,6 +81,7 @@ __all__ = [
     "Payload",
     "Perform",
     "Plugin",
+    "Public",
     "Receivers",
     "Refuse",
     "RemoveParticipant",
@@ -89,6 +93,7 @@ __all__ = [
     "Shelved",
     "State",
     "Track",
+    "Verdict",
     "Word",
     "clean_text",
     "command",
@@ -106,6 +111,7 @@ __all__ = [
     "one_line",
     "parse_duration",
     "parse_iso",
+    "public",
     "route",
     "split_at_bars",
     "timer",
@@ -295,10 +301,11 @@ class Context(Protocol):
         """
         ...
 
-    def check_text(self, text: str, *, field: str) -> None:
-        """Ask all plugins whether others may see this text of the sender's: before it is recorded or sent on.
+    def check_text(self, text: str, *, field: str, what: str = "text") -> str:
+        """Have a text judged that exists only here, such as a command's: before it is recorded or sent on.
 
-        Raises the `Refuse` of the one that objects, with the `field` that the text stands in.
+        Gives it as others may see it. Raises the `Refuse` of the plugin that objects, with the `field` that the text
+        stands in, also where the message is to be held: let it pass. Fields marked `public` were judged before.
         """
         ...
 
@@ -537,9 +544,13 @@ class Plugin(Generic[S, C]):
         """Refuse a participant's messages before any handler sees them (a mute); `None` lets them pass."""
         return None
 
-    def refuses_text(self, sender: Sender, text: str) -> Refuse | None:
-        """Refuse a text that others would see; `None` lets it pass. Any plugin asks, with `ctx.check_text`."""
-        return None
+    def judge(self, content: Content, ctx: Context) -> Verdict:
+        """Say whether others may see a text of a message, before the message is decided.
+
+        `ctx` tells of the sender; nothing can be recorded, sent or owed with it. Where this raises, the message is
+        refused with `internal`.
+        """
+        return Verdict.allow()
 
     def refuses_join(self, identity: str) -> Refuse | None:
         """Refuse someone a join token (a ban); `None` lets them have it."""
@@ -564,6 +575,8 @@ class Handler(msgspec.Struct, frozen=True):
     body_type: type[Body]
     decoder: msgspec.json.Decoder[Any]
     forward: bool
+    public: Shape | None = None
+    """Where the body has texts that others will see."""
 
 
 class Command(msgspec.Struct, frozen=True):
@@ -585,6 +598,7 @@ class Route(msgspec.Struct, frozen=True):
     answer_type: Any
     help: str
     method: str
+    public: Shape | None = None
 
 
 class PluginSpec(msgspec.Struct, frozen=True):
@@ -638,7 +652,7 @@ def describe(name: str, plugin_type: type[Plugin[Any, Any]]) -> PluginSpec:
             if not (isinstance(first, type) and issubclass(first, Body) and first.wire_type):
                 raise TypeError(f'{place}: expected a Body with a type, as in class Wave(Body, type="wave")')
             handlers[first.wire_type] = Handler(
-                method_name, first, msgspec.json.Decoder(first), mark.options["forward"]
+                method_name, first, msgspec.json.Decoder(first), mark.options["forward"], public_texts(first)
             )
         elif mark.role == "command":
             options = mark.options
@@ -649,7 +663,17 @@ def describe(name: str, plugin_type: type[Plugin[Any, Any]]) -> PluginSpec:
             if not (isinstance(first, type) and issubclass(first, Request)):
                 raise TypeError(f"{place}: expected a Request as the first parameter")
             answer = get_type_hints(function).get("return")
-            routes.append(Route(mark.options["method"], mark.options["path"], first, answer, help_line, method_name))
+            routes.append(
+                Route(
+                    mark.options["method"],
+                    mark.options["path"],
+                    first,
+                    answer,
+                    help_line,
+                    method_name,
+                    public_texts(first),
+                )
+            )
         else:
             timers.add(method_name)
             key = mark.options["key"] or ("{identity}" if where(first) == Named() else "")

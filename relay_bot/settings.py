@@ -88,6 +88,12 @@ class GateSettings(_Section, frozen=True):
     mailbox: Annotated[int, msgspec.Meta(ge=100, le=1_000_000)] = 20_000
     """Messages of one hall that may wait; lossy ones go first, the others are answered `busy`."""
 
+    max_held: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 200
+    """Messages of a hall that wait for a moderator."""
+    max_held_per_sender: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 10
+    held_seconds: Annotated[float, msgspec.Meta(gt=0, le=604_800)] = 3600.0
+    """After so long a message that waits for a moderator is rejected."""
+
     def rate(self, kind: str) -> Rate:
         """Give the bucket for a type."""
         return self.rates.get(kind) or _RATES.get(kind) or self.rates.get("default") or _RATES["default"]

@@ -46,7 +46,8 @@ class AnnouncementsPlugin(Plugin[Announcements, AnnouncementsSettings]):
     @command("announce", "TEXT", role=Role.HOST)
     def announce_command(self, arguments: Arguments, ctx: Context) -> str:
         """Announce something to everybody."""
-        self._announce(arguments.rest(), "info", None, ctx)
+        text = ctx.check_text(arguments.rest(), field="text", what="announcement")
+        self._announce(text, "info", None, ctx)
         return "announced"
 
     @route("POST", "/announcements")

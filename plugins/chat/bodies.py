@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from relay_bot.plugin import Body, Request
+from relay_bot.plugin import Body, Request, public
 
 MessageId = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Identity = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
@@ -19,8 +19,8 @@ MAX_PAGE: Final = 200
 class Say(Body, type="chat"):
     """Say something (reference: interactions, "Chat message"). `private` is the chat dialect's `isPrivate`."""
 
-    text: str
-    display_name: Annotated[str, msgspec.Meta(max_length=256)] | None = None
+    text: Annotated[str, public("chat text")]
+    display_name: Annotated[str, msgspec.Meta(max_length=256), public("display name")] | None = None
     to: Annotated[list[Identity], msgspec.Meta(min_length=1, max_length=100)] | None = None
     reply_to: MessageId | None = None
     private: bool = False
@@ -29,7 +29,7 @@ class Say(Body, type="chat"):
 class React(Body, type="reaction"):
     """React (reference: interactions, "Reaction"): to the moment, or with `message_id` to a message."""
 
-    emoji: Annotated[str, msgspec.Meta(min_length=1, max_length=32)]
+    emoji: Annotated[str, msgspec.Meta(min_length=1, max_length=32), public("reaction")]
     x: float | None = None
     y: float | None = None
     message_id: MessageId | None = None

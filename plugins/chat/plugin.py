@@ -79,7 +79,6 @@ class ChatPlugin(Plugin[Chats, ChatSettings]):
         text = clean_text(body.text)
         if not 1 <= len(text) <= self.settings.max_text:
             raise Refuse("malformed", f"a text has 1 to {self.settings.max_text} characters", field="payload.text")
-        ctx.check_text(text, field="payload.text")
         to = ctx.audience if body.to is None else tuple(dict.fromkeys((*body.to, *(ctx.audience or ()))))
         if to is None and body.private:
             to = ()  # the dialect's packet does not say to whom it went
@@ -146,7 +145,6 @@ class ChatPlugin(Plugin[Chats, ChatSettings]):
             return claimed or sender.name or sender.identity
         if sender.name or not claimed:
             return sender.name or sender.identity
-        ctx.check_text(claimed, field="payload.display_name")
         wanted = claimed.casefold()
         taken = any(
             wanted in (person.identity.casefold(), person.name.casefold())
@@ -160,7 +158,6 @@ class ChatPlugin(Plugin[Chats, ChatSettings]):
     @handle
     def react(self, body: React, ctx: Context) -> None:
         """Count a reaction to a message; one to the moment only passes by."""
-        ctx.check_text(body.emoji, field="payload.emoji")
         if body.message_id is None:
             _check_emoji(body.emoji)
             if ctx.private and ctx.sender.role is not Role.BACKEND:  # a backend's goes on just as it is

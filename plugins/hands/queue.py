@@ -66,8 +66,7 @@ class QueuePart(SpeakingPart):
         shown = one_line(text)
         if not shown:
             raise Refuse("malformed", "the topic has no visible characters", field="payload.topic")
-        ctx.check_text(shown, field="payload.topic")
-        return shown
+        return ctx.check_text(shown, field="payload.topic", what="topic")
 
     def _raise(self, identity: str, topic: str | None, ctx: Context) -> None:
         settings = self.settings

@@ -31,6 +31,7 @@ from plugins.moderation.state import (
 from plugins.moderation.views import Decided, SanctionList, decided, listed, own
 from relay_bot.plugin import (
     Arguments,
+    Content,
     Context,
     Effect,
     Identity,
@@ -41,6 +42,7 @@ from relay_bot.plugin import (
     Role,
     Sender,
     SetPermissions,
+    Verdict,
     command,
     handle,
     iso,
@@ -57,6 +59,8 @@ class ModerationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     """Mutes in force in one hall, and as many bans."""
     blocked_words: list[str] = []
     """Words and phrases: no text with one of them is kept or sent on."""
+    hold_words: list[str] = []
+    """Words and phrases: a text with one of them, unless a moderator's or a host's, waits for a moderator."""
 
 
 class ModerationPlugin(Plugin[Sanctions, ModerationSettings]):
@@ -312,11 +316,17 @@ class ModerationPlugin(Plugin[Sanctions, ModerationSettings]):
             return Refuse("muted", _told("you are muted", mute))
         return None
 
-    def refuses_text(self, sender: Sender, text: str) -> Refuse | None:
-        """Refuse a text with a blocked word, whoever wrote it."""
-        if not self._blocked.are_in(text):
-            return None
-        return Refuse("blocked", "there is a word in it that is not allowed here")
+    def judge(self, content: Content, ctx: Context) -> Verdict:
+        """Refuse a text with a blocked word, whoever wrote it; have one held that a moderator is to see first."""
+        if self._blocked.are_in(content.text):
+            return Verdict.refuse("blocked", "there is a word in it that is not allowed here")
+        if ctx.sender.role < Role.MODERATOR and self._to_hold.are_in(content.text):
+            return Verdict.hold("there is a word in it that a moderator is to see first")
+        return Verdict.allow()
+
+    @cached_property
+    def _to_hold(self) -> BlockedWords:
+        return BlockedWords(self.settings.hold_words)
 
     @cached_property
     def _blocked(self) -> BlockedWords:

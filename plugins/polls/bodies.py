@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from plugins.polls.asked import Kind, Results, RoleName, UserOptions
-from relay_bot.plugin import Body, Identity, Request
+from relay_bot.plugin import Body, Identity, Request, public
 
 PollId = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"\A[^\x00-\x1f\x7f-\x9f]+\Z")]
 TemplateName = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
@@ -40,7 +40,7 @@ class ScaleFields(msgspec.Struct, frozen=True):
 
     min: Annotated[int, msgspec.Meta(ge=-100, le=100)] = 1
     max: Annotated[int, msgspec.Meta(ge=-100, le=100)] = 5
-    labels: Annotated[list[OptionText], msgspec.Meta(max_length=100)] = []
+    labels: Annotated[list[Annotated[OptionText, public("label")]], msgspec.Meta(max_length=100)] = []
 
 
 class SeriesFields(msgspec.Struct, frozen=True):
@@ -53,8 +53,8 @@ class SeriesFields(msgspec.Struct, frozen=True):
 class AskedFields(msgspec.Struct, frozen=True):
     """What a poll is asked with, wherever and whenever; see the plugin's README."""
 
-    question: Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
-    options: Annotated[list[OptionText], msgspec.Meta(max_length=100)] = []
+    question: Annotated[str, msgspec.Meta(min_length=1, max_length=500), public("poll question")]
+    options: Annotated[list[Annotated[OptionText, public("option")]], msgspec.Meta(max_length=100)] = []
     duration_seconds: Duration | None = None
     min_choices: ChoiceCount | None = None
     max_choices: ChoiceCount | None = None
@@ -68,7 +68,7 @@ class AskedFields(msgspec.Struct, frozen=True):
     points: Points | None = None
     negative_points: Points | None = None
     speed_bonus: Points | None = None
-    explanation: Annotated[str, msgspec.Meta(max_length=1000)] | None = None
+    explanation: Annotated[str, msgspec.Meta(max_length=1000), public("explanation")] | None = None
     scale: ScaleFields | None = None
     max_length: Annotated[int, msgspec.Meta(ge=1, le=1000)] | None = None
     user_options: UserOptions = "no"
@@ -99,14 +99,14 @@ class Vote(Body, type="poll_response"):
     options: Choices | None = None
     rating: int | None = None
     ranking: Choices | None = None
-    text: str | None = None
+    text: Annotated[str, public("open answer")] | None = None
 
 
 class SuggestOption(Body, type="poll_option"):
     """Suggest an option of one's own."""
 
     poll_id: PollId
-    text: OptionText
+    text: Annotated[OptionText, public("option")]
 
 
 class DecideOption(Body, type="poll_option_decide"):

@@ -40,6 +40,10 @@ class Commands(Templates):
             raise arguments.wrong("a poll is open for 1s to 1d")
         if not 1 <= len(question) <= 500 or not all(1 <= len(option) <= 200 for option in options):
             raise Refuse("malformed", "a question has 1 to 500 characters, an option 1 to 200")
+        question = ctx.check_text(question, field="question", what="poll question")
+        options = [
+            ctx.check_text(option, field=f"options[{number}]", what="option") for number, option in enumerate(options)
+        ]
         poll = self.make(PollFields(question, options, duration_seconds=duration), ctx)
         timed = "" if duration is None else f", for {duration} s"
         return f"opened: {poll.question} ({poll.poll_id}): {' | '.join(options)}{timed}"

@@ -47,7 +47,6 @@ class Suggesting(Voting, Life):
         cleaned = clean(text)
         if not cleaned:
             raise malformed("text", "the text has no visible characters")
-        ctx.check_text(cleaned, field="text")
         known = [*poll.options, *poll.suggested]
         if cleaned.casefold() in (option.casefold() for option in known):
             raise malformed("text", "there is such an option already")

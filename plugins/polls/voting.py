@@ -22,8 +22,6 @@ class Voting(Speaking):
         try:
             poll = self._votable(body.poll_id, ctx)
             ballot = KINDS[poll.rules.kind].read(poll, body)
-            if ballot.text:
-                ctx.check_text(ballot.text, field="text")
         except Refuse as refusal:
             raise in_payload(refusal) from None
         changed = self._take_sealed(poll, ballot, ctx) if poll.rules.anonymous else self._take(poll, ballot, ctx)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import ClassVar, Final
 
 import msgspec
 
 from relay_bot.effect import CORE_EFFECTS, tag_of
 from relay_bot.journal.erasing import CORE, Rule, of_effect
 from relay_bot.journal.events import Event, EventTable, State
-from relay_bot.journal.identities import where
+from relay_bot.journal.identities import Identity, where
 
 NAMESPACE = CORE
 
@@ -77,7 +77,36 @@ class EffectRetried(Event, frozen=True):
     at: int
 
 
-CoreEvent = TimerSet | TimerCleared | EffectOwed | EffectSettled | EffectDied | EffectRetried
+class MessageHeld(Event, frozen=True):
+    """A message waits for a moderator. `payload` is its JSON text, and empty once its sender has been erased."""
+
+    personal: ClassVar[tuple[str, ...]] = ("name", "payload", "reason")
+
+    held_id: str
+    identity: Identity
+    name: str
+    role: int
+    inferred: bool
+    type: str
+    payload: str
+    message_id: str | None
+    to: tuple[Identity, ...] | None
+    private: bool
+    reason: str
+    at: int
+
+
+class HeldDecided(Event, frozen=True):
+    """A held message was released, rejected by somebody, or waited too long (`by` is empty)."""
+
+    held_id: str
+    approved: bool
+    by: Identity
+
+
+CoreEvent = (
+    MessageHeld | HeldDecided | TimerSet | TimerCleared | EffectOwed | EffectSettled | EffectDied | EffectRetried
+)
 
 
 class Owed(msgspec.Struct, frozen=True):
@@ -98,6 +127,23 @@ class Dead(msgspec.Struct, frozen=True):
     at: int
 
 
+class Held(msgspec.Struct, frozen=True):
+    """A message that waits for a moderator."""
+
+    held_id: str
+    identity: str
+    name: str
+    role: int
+    inferred: bool
+    kind: str
+    payload: str
+    message_id: str | None
+    to: tuple[str, ...] | None
+    private: bool
+    reason: str
+    at: int
+
+
 def name_of(*parts: str) -> str:
     """Give the name under which the core's state has a timer or what is owed."""
     return "\n".join(parts)
@@ -109,6 +155,7 @@ class CoreState(State):
     timers: dict[str, int] = {}
     owed: dict[str, Owed] = {}
     dead: dict[str, Dead] = {}
+    held: dict[str, Held] = {}
 
     def on_timer_set(self, event: TimerSet) -> None:
         """Remember a timer."""
@@ -145,6 +192,15 @@ class CoreState(State):
         name = name_of(event.plugin, event.key)
         if name in self.dead and self.dead[name].seq == event.seq:
             self.owed[name] = Owed(self.dead.pop(name).effect, event.again, event.at)
+
+    def on_message_held(self, event: MessageHeld) -> None:
+        """Keep a message, unless its sender has been erased."""
+        if event.payload:
+            self.held[event.held_id] = Held(*(getattr(event, name) for name in event.__struct_fields__))
+
+    def on_held_decided(self, event: HeldDecided) -> None:
+        """Forget what was decided."""
+        self.held.pop(event.held_id, None)
 
     def due(self, now: int) -> list[tuple[str, str, str]]:
         """List the timers that have fallen due, oldest first: (plugin, method, key)."""

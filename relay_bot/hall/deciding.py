@@ -15,12 +15,15 @@ from relay_bot.hall.calling import PluginCalls, as_json, internal, own_methods, 
 from relay_bot.hall.commands import run_command, said_command
 from relay_bot.hall.debts import DebtSettled
 from relay_bot.hall.greeting import hall_state
+from relay_bot.hall.held import DECIDE, HELD, decide_decoder, expired, hold, released, told
+from relay_bot.hall.judges import Judges, OnHold
 from relay_bot.hall.message import ACKED, Answered, Asked, BackendMessage, Message, RetryEffect, RouteCall, refused
 from relay_bot.hall.services import Services
 from relay_bot.hall.session import Session
 from relay_bot.hall.timers import TimerRetries
 from relay_bot.hall.turn import THE_BACKEND, Halted, Outgoing, Turn, TurnContext, outgoing
 from relay_bot.journal.events import State
+from relay_bot.judging import Shape
 from relay_bot.observe import metrics
 from relay_bot.plugin import Context, HallView, Handler, Participant, Plugin, Role, Sender
 from relay_bot.wire.body import decode_body
@@ -28,6 +31,7 @@ from relay_bot.wire.clock import iso, now_ms
 from relay_bot.wire.refusal import Refuse
 
 T = TypeVar("T")
+B = TypeVar("B", bound=msgspec.Struct)
 log = structlog.get_logger("hall")
 
 _PUBLISHED: Final = frozenset({"reaction", "chat", "hand_raise"})
@@ -51,6 +55,7 @@ class Decider:
             for name, loaded in services.plugins.items()
             for kind, handler in loaded.spec.handlers.items()
         }
+        self._judges = Judges(session, calls)
         # Most plugins refuse nobody: only those that have something to say are asked for each message.
         self._guards = [
             (name, plugin) for name, plugin in session.plugins.items() if "refuses" in own_methods(type(plugin))
@@ -75,7 +80,7 @@ class Decider:
                 refusal = self._calls(name, partial(plugin.refuses, message.sender, message.kind))
                 if refusal is not None:
                     raise refusal.with_traceback(None)  # it may be the same one each time
-            answer = self._dispatch(message, now)
+            answer = self._dispatch_or_hold(message, now)
         except Refuse as refusal:
             metrics.REFUSED.labels(refusal.code).inc()
             answer = refused(refusal)
@@ -97,6 +102,8 @@ class Decider:
     def _dispatch(self, message: Message, now: int) -> Answered:
         if message.kind == "sync":
             return self._sync(message, now)
+        if message.kind == DECIDE:
+            return self._decide_held(message, now)
         if message.kind == "chat":
             line = said_command(message.payload, self._services.settings.commands.prefix)
             if line is not None:
@@ -109,9 +116,18 @@ class Decider:
         context = TurnContext(
             self.turn, name, message.sender, now, message.message_id, message.audience, message.private
         )
+        judged = self._judged(body, handler.public, message.kind, "payload", context)
+        if judged is not body:
+            message.payload, body = _payload_of(judged, message.payload), judged
         method = getattr(self.session.plugins[name], handler.method)
         result = self._call(name, context, lambda: as_json(method(body, context)))  # inside: it may not be JSON
         return ACKED if result is None else Answered(result=result)
+
+    def _judged(self, body: B, shape: Shape | None, kind: str, root: str, context: TurnContext) -> B:
+        """Have what others will see of it judged; raises `Refuse`, and `OnHold`."""
+        if shape is None or not self._judges:
+            return body
+        return self._judges.body(body, shape, kind, root, context.for_judging, released=self.turn.released)
 
     def _command(self, line: str, message: Message, now: int) -> Answered:
         def call(name: str, function: Callable[[Context], Any]) -> Any:
@@ -121,6 +137,8 @@ class Decider:
         prefix, plugins = self._services.settings.commands.prefix, self._services.plugins
         try:
             said = run_command(line, prefix, message.sender, self.session.plugins, plugins, self._calls, call)
+        except OnHold:
+            raise
         except Refuse as refusal:
             self._notice(refusal.message, message.sender, now)
             raise
@@ -140,12 +158,60 @@ class Decider:
         state = self._state_for(person or Participant(sender.identity, sender.name, sender.role))
         if message.private:
             return Answered(result=state)
-        self._say_state(state, [sender.identity], now)
+        self._say("hall_state", state, [sender.identity], now)
         return ACKED
 
-    def _say_state(self, state: dict[str, Any], to: Sequence[str], now: int) -> None:
+    # -- what waits for a moderator -----------------------------------------------------------------
+
+    def _dispatch_or_hold(self, message: Message, now: int) -> Answered:
+        try:
+            return self._dispatch(message, now)
+        except OnHold as why:
+            event = hold(message, why, self.session.core.held, self._services.settings.gate, now)
+            self._record(event, now)
+            self._say("message_held", told(self.session.core.held[event.held_id]), Role.MODERATOR, now)
+            return HELD
+
+    def _decide_held(self, message: Message, now: int) -> Answered:
+        message.sender.require(Role.MODERATOR)
+        body = decode_body(decide_decoder, message.payload)
+        held = self.session.core.held.get(body.held_id)
+        if held is None:
+            raise Refuse("not_found", "nothing that is held has this id", field="payload.held_id")
+        if body.approved:
+            self._release(held, now)
+        self._end_held(held, body.approved, message.sender.identity, now)
+        return Answered(result={"held_id": held.held_id, "approved": body.approved})
+
+    def _release(self, held: core.Held, now: int) -> None:
+        """Dispatch a held message as its sender's; raises what refuses it now, and it stays held then."""
+        message = released(held, 0.0)
+        for name, plugin in self._guards:
+            refusal = self._calls(name, partial(plugin.refuses, message.sender, message.kind))
+            if refusal is not None:
+                raise refusal.with_traceback(None)
+        self.turn.released = True
+        try:
+            self._dispatch(message, now)
+        finally:
+            self.turn.released = False
+
+    def _end_held(self, held: core.Held, approved: bool, by: str, now: int) -> None:
+        self._record(core.HeldDecided(held.held_id, approved, by), now)
+        said = {"held_id": held.held_id, "id": held.message_id, "approved": approved}
+        self._say("held_decided", said, [held.identity], now)
+        self._say("held_decided", said | {"participant_id": held.identity}, Role.MODERATOR, now)
+
+    def reject_expired(self) -> None:
+        """Reject the held messages that nobody has decided in time."""
+        if self.session.core.held:
+            now = now_ms()
+            for held in expired(self.session.core.held, self._services.settings.gate, now):
+                self._end_held(held, False, "", now)
+
+    def _say(self, kind: str, payload: dict[str, Any], to: Sequence[str] | Role, now: int) -> None:
         context = TurnContext(self.turn, "", THE_BACKEND, now)
-        context.publish("hall_state", state, to=to)
+        context.publish(kind, payload, to=to)
         self.turn.merge(context.staged)
 
     # -- backends -----------------------------------------------------------------------------------
@@ -171,7 +237,11 @@ class Decider:
         before = len(turn.outgoing)
         try:
             forward = self._forwarded(item, now)  # first: what is too large to be sent on is not decided either
-            answer = self._dispatch(message, now)
+            answer = self._dispatch_or_hold(message, now)
+            if answer is HELD:
+                forward = None
+            elif forward is not None and message.payload is not item.payload:  # a judge has replaced something
+                forward = self._forwarded(msgspec.structs.replace(item, payload=message.payload), now)
             if forward is not None and not any(sent.kind == item.kind for sent in turn.outgoing[before:]):
                 turn.outgoing.append(forward)
         except Refuse as refusal:
@@ -186,7 +256,7 @@ class Decider:
     def _forwarded(self, item: BackendMessage, now: int) -> Outgoing | None:
         """Make the envelope that goes to the participants; `None` for orders to a plugin, and for nobody in `to`."""
         found = self._handlers.get(item.kind)
-        if item.audience == () or (found is not None and not found[1].forward):
+        if item.audience == () or item.kind == DECIDE or (found is not None and not found[1].forward):
             return None
         payload = msgspec.json.decode(item.payload)
         return outgoing(item.kind, payload, item.audience, item.sender_id, now)
@@ -203,7 +273,8 @@ class Decider:
         try:
             if plugin is None:  # routes are those of the start, a hall's plugins those of the last reload
                 raise Refuse("not_found", f"the plugin {item.plugin} is not enabled in this hall")
-            run = partial(getattr(plugin, item.route.method), item.request, context)
+            request = self._judged(item.request, item.route.public, item.plugin, "", context)
+            run = partial(getattr(plugin, item.route.method), request, context)
             # An answer that is kept must be JSON; of the others that is seen when they are sent.
             result = self._call(item.plugin, context, run if item.key is None else lambda: as_json(run()))
             answer = Answered(result=result, digest=item.digest)
@@ -337,7 +408,7 @@ class Decider:
             alike.setdefault(msgspec.json.encode(state), (state, []))[1].append(person.identity)
         now = now_ms()
         for state, identities in alike.values():
-            self._say_state(state, identities, now)
+            self._say("hall_state", state, identities, now)
         if people:
             self.tell(lambda plugin, context: plugin.greet(people, context))
 
@@ -377,6 +448,13 @@ class Decider:
             raise Halted from refusal
         self.turn.merge(staged)
         return result
+
+
+def _payload_of(body: msgspec.Struct, payload: msgspec.Raw) -> msgspec.Raw:
+    """Give a payload with the fields that it has as they are in the body now; those that nobody knows stay."""
+    before: dict[str, Any] = msgspec.json.decode(payload)
+    after: dict[str, Any] = msgspec.to_builtins(body)
+    return msgspec.Raw(msgspec.json.encode({name: after.get(name, value) for name, value in before.items()}))
 
 
 def _sent(item: BackendMessage, result: Any, now: int) -> dict[str, Any]:

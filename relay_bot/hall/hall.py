@@ -499,6 +499,7 @@ class Hall:
             if self._decider is decider:
                 self._expire(decider)
                 decider.fire_timers()
+                decider.reject_expired()
                 if self.status == "live":
                     self._people.greet(decider, lambda identity: self.refuses_join(identity) is None)
         except Halted:

@@ -27,6 +27,7 @@ ENTRY_POINTS: Final = "relay_bot.plugins"
 _OWN_KEYS: Final = {"enabled", "required"}
 _THE_HALLS: Final = {
     "messages of type sync": "the hall",
+    "messages of type held_decide": "the hall",
     "the command help": "the hall",
     **{f"the effect {tag_of(kind)}": "the hall" for kind in CORE_EFFECTS},
     **{f"the shelf {taken}": "the control endpoint" for taken in ("halls", "rooms", "participants")},

@@ -13,12 +13,14 @@ import structlog
 from relay_bot.hall import core
 from relay_bot.hall.calling import PluginCalls
 from relay_bot.hall.effects import encode_effect
+from relay_bot.hall.judges import Judges, OnHold
 from relay_bot.hall.message import Answered, Message, Waiter, encode_answer
 from relay_bot.hall.services import Services
 from relay_bot.hall.session import Session
 from relay_bot.hall.shelf import Shelf, read_row
 from relay_bot.hall.staged import Latest, Outgoing, Staged, To
 from relay_bot.journal.batch import AnswerRow, EventRow, SecretRow, ShelfRow, SnapshotRow
+from relay_bot.judging import Content
 from relay_bot.observe import metrics
 from relay_bot.plugin import (
     Context,
@@ -70,6 +72,8 @@ class Turn:
         self.debts: list[Debt] | None = None
         self.messages = 0
         self.now = 0
+        self.released = False
+        """A message is being decided that a moderator has approved of: nothing holds it."""
 
     def merge(self, staged: Staged) -> None:
         """Take in what a call asked for: it has ended well."""
@@ -162,11 +166,19 @@ class TurnContext:
         self.audience = audience
         self.private = private
 
-    def check_text(self, text: str, *, field: str) -> None:
-        for plugin in self._turn.session.plugins.values():
-            refusal = plugin.refuses_text(self.sender, text)
-            if refusal is not None:
-                raise Refuse(refusal.code, refusal.message, field=field, retry_after_ms=refusal.retry_after_ms)
+    def check_text(self, text: str, *, field: str, what: str = "text") -> str:
+        try:
+            return Judges(self._turn.session, self._turn.calls).text(
+                Content(text, what, self._plugin, field), self.for_judging
+            )
+        except OnHold as hold:
+            if self._turn.released:
+                return hold.text
+            raise
+
+    def for_judging(self, plugin: str) -> JudgingContext:
+        """Give a plugin's context for judging what this call is about."""
+        return JudgingContext(self._turn, plugin, self.sender, self.now, self.message_id, self.audience, self.private)
 
     def record(self, event: Event) -> None:
         self._turn.session.record(self._plugin, event, self.now, self.staged)
@@ -278,6 +290,18 @@ class TurnContext:
             self.staged.timers = set()
         self.staged.timers.add(name)
         return name
+
+
+class JudgingContext(TurnContext):
+    """The `Context` of a judge: it tells of the message, and decides nothing."""
+
+    __slots__ = ()
+
+    def _nothing(self, *args: Any, **more: Any) -> Any:
+        raise TypeError("a judge gives a verdict and decides nothing else")
+
+    record = publish = publish_latest = drop_latest = notice = owe = _nothing
+    secret = destroy_secret = shelve = set_timer = clear_timer = check_text = _nothing
 
 
 def _to(to: Receivers) -> To:

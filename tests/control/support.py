@@ -19,6 +19,7 @@ from relay_bot.control.effects_api import EffectsApi
 from relay_bot.control.events_api import EventsApi
 from relay_bot.control.guard import Guard
 from relay_bot.control.hall_api import HallApi
+from relay_bot.control.held_api import HeldApi
 from relay_bot.control.idempotency import IdempotencyLog
 from relay_bot.control.openapi import describe
 from relay_bot.control.operation import Operation
@@ -181,6 +182,7 @@ class Endpoint:
             *RoomsApi(self.settings, self._service, self.halls, self.once).operations(),
             *EventsApi(self.halls, self.journal, lambda hall: hall.feed).operations(),
             *EffectsApi(self.halls).operations(),
+            *HeldApi(self.halls).operations(),
             *ShelfApi(self.kit.shelf, plugins, self.once).operations(),
         ]
         self.operations += ProcessApi(self.halls, self.journal, lambda: describe(self.operations, "0.0.0")).operations()

@@ -8,6 +8,7 @@ import msgspec
 
 from relay_bot.plugin import (
     Body,
+    Content,
     Context,
     Download,
     Event,
@@ -18,7 +19,9 @@ from relay_bot.plugin import (
     SetPermissions,
     Shelved,
     State,
+    Verdict,
     handle,
+    public,
     route,
 )
 
@@ -27,6 +30,10 @@ class Note(Body, type="note"):
     text: str
     slip: bool = False
     """Whether the one who lays it wants its number."""
+
+
+class Slip(Body, type="slip"):
+    text: Annotated[str, public("slip")]
 
 
 class Grant(Body, type="grant"):
@@ -97,6 +104,13 @@ class DeskPlugin(Plugin[Desk]):
     def take_form(self, body: TakeForm, ctx: Context) -> dict[str, object]:
         form = ctx.shelved(Form, body.name)
         return {"title": None if form is None else form.title, "names": ctx.names_shelved(Form)}
+
+    def judge(self, content: Content, ctx: Context) -> Verdict:
+        return Verdict.hold("to be seen first") if "look" in content.text else Verdict.allow()
+
+    @handle
+    def slip(self, body: Slip, ctx: Context) -> None:
+        ctx.publish("slip", body, sender_id=ctx.sender.identity)
 
     @handle
     def grant(self, body: Grant, ctx: Context) -> None:
