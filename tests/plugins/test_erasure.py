@@ -47,10 +47,17 @@ NO_IDENTITIES = {
     "announcement_id", "correct", "display_name", "effect", "emoji", "error", "explanation", "id", "kind", "labels",
     "level", "message_id", "method", "mode", "name", "option", "options", "outcome", "plugin", "poll_id", "question",
     "reason", "reply_to", "rerun_of", "results", "roles", "sanction", "series_id", "text", "topic", "user_options",
-    "answers", "final", "rankings", "words",
+    "answers", "final", "held_id", "payload", "rankings", "type", "words",
 }  # fmt: skip
 """Fields with texts that are no identities, whichever plugin they are of."""
-KEYS = {"hall.timer_set", "hall.timer_cleared", "hall.effect_owed", "hall.effect_settled"}
+KEYS = {
+    "hall.timer_set",
+    "hall.timer_cleared",
+    "hall.effect_owed",
+    "hall.effect_settled",
+    "hall.effect_died",
+    "hall.effect_retried",
+}
 """Their `key` is declared by the plugin whose timer or effect it is."""
 
 
