@@ -167,7 +167,11 @@ class Track(msgspec.Struct, frozen=True):
 
 
 class Participant(msgspec.Struct, frozen=True):
-    """Someone who is in the hall, as the SFU describes them."""
+    """Someone who is in the hall, as the SFU describes them.
+
+    `name` is on one line and without what can't be shown. It is not what its bearer could write themselves, and has the
+    identity behind it where somebody else here, or the bot, is called the same.
+    """
 
     identity: str
     name: str
@@ -184,7 +188,7 @@ class Participant(msgspec.Struct, frozen=True):
     @property
     def display_name(self) -> str:
         """The name to show: the identity where no name is set."""
-        return self.name or self.identity
+        return self.name or one_line(self.identity) or self.identity
 
 
 class Roster(Protocol):
@@ -204,6 +208,10 @@ class Roster(Protocol):
 
     def names(self) -> list[tuple[str, str]]:
         """List who is here as (identity, display name or "")."""
+        ...
+
+    def is_taken(self, name: str, by: str) -> bool:
+        """Tell whether somebody here other than `by`, or the bot, is called so: whatever looks the same is the same."""
         ...
 
     def at_least(self, role: Role) -> list[str]:

@@ -36,6 +36,7 @@ from relay_bot.plugin import (
     emoji_key,
     handle,
     is_emoji,
+    one_line,
     route,
 )
 
@@ -140,18 +141,12 @@ class ChatPlugin(Plugin[Chats, ChatSettings]):
     def _display_name(self, body: Say, ctx: Context) -> str:
         """Give the token's name; a claimed one only where there is none, and nobody here is called so."""
         sender = ctx.sender
-        claimed = clean_text(body.display_name or "")
+        claimed = one_line(body.display_name or "")
         if sender.role is Role.BACKEND:
             return claimed or sender.name or sender.identity
         if sender.name or not claimed:
             return sender.name or sender.identity
-        wanted = claimed.casefold()
-        taken = any(
-            wanted in (person.identity.casefold(), person.name.casefold())
-            for person in self.hall.roster
-            if person.identity != sender.identity
-        )
-        return sender.identity if taken else claimed
+        return sender.identity if self.hall.roster.is_taken(claimed, sender.identity) else claimed
 
     # -- reacting -----------------------------------------------------------------------------------
 

@@ -92,7 +92,8 @@ class _Index:
         self._identities: set[str] = set()
         for identity, name in people:
             self._identities.add(identity)
-            for key in name_keys(identity) | name_keys(name):
+            plain = name.removesuffix(f" ({identity})")  # how they are shown where others are called the same
+            for key in name_keys(identity) | name_keys(name) | name_keys(plain):
                 self._by_key.setdefault(key, {})[identity] = name
 
     def matching(self, written: str) -> dict[str, str]:

@@ -104,8 +104,25 @@ class HeldDecided(Event, frozen=True):
     by: Identity
 
 
+class WordsDistrusted(Event, frozen=True):
+    """A participant may write their own metadata, attributes and name; `name` is the last one that they had not."""
+
+    personal: ClassVar[tuple[str, ...]] = ("name",)
+
+    identity: Identity
+    name: str
+
+
 CoreEvent = (
-    MessageHeld | HeldDecided | TimerSet | TimerCleared | EffectOwed | EffectSettled | EffectDied | EffectRetried
+    MessageHeld
+    | HeldDecided
+    | TimerSet
+    | TimerCleared
+    | EffectOwed
+    | EffectSettled
+    | EffectDied
+    | EffectRetried
+    | WordsDistrusted
 )
 
 
@@ -156,6 +173,8 @@ class CoreState(State):
     owed: dict[str, Owed] = {}
     dead: dict[str, Dead] = {}
     held: dict[str, Held] = {}
+    distrusted: dict[Identity, str] = {}
+    """Whose words about themselves are their own, with the name that is kept for them."""
 
     def on_timer_set(self, event: TimerSet) -> None:
         """Remember a timer."""
@@ -201,6 +220,10 @@ class CoreState(State):
     def on_held_decided(self, event: HeldDecided) -> None:
         """Forget what was decided."""
         self.held.pop(event.held_id, None)
+
+    def on_words_distrusted(self, event: WordsDistrusted) -> None:
+        """Remember whose words are their own; the first name stays."""
+        self.distrusted.setdefault(event.identity, event.name)
 
     def due(self, now: int) -> list[tuple[str, str, str]]:
         """List the timers that have fallen due, oldest first: (plugin, method, key)."""

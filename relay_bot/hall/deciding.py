@@ -415,6 +415,11 @@ class Decider:
     def _state_for(self, person: Participant) -> dict[str, Any]:
         return hall_state(self.session, self._hall, person, self._calls)
 
+    def distrust(self, identity: str, name: str) -> None:
+        """Keep that somebody's words about themselves are their own, for the whole session."""
+        if identity not in self.session.core.distrusted:
+            self._record(core.WordsDistrusted(identity, name), now_ms())
+
     # -- calling plugins ----------------------------------------------------------------------------------
 
     def _record(self, event: core.CoreEvent, now: int) -> None:

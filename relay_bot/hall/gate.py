@@ -17,7 +17,7 @@ from relay_bot.hall.limits import Limiter
 from relay_bot.hall.message import Message, PacketWaiter, RpcWaiter, Waiter, answer_key, refused
 from relay_bot.hall.outbox import AckGroups, Packet
 from relay_bot.hall.roster import HallRoster
-from relay_bot.link import Door, Frame, Presence
+from relay_bot.link import Door, Frame
 from relay_bot.observe import metrics
 from relay_bot.plugin import Participant, Role, Sender
 from relay_bot.settings import GateSettings
@@ -159,15 +159,12 @@ class Gate:
         self._senders.pop(identity, None)
         self._looked.pop(identity, None)
 
-    def looked(self, presences: list[Presence], role_of: dict[str, Role]) -> list[str]:
+    def looked(self, people: list[Participant]) -> list[str]:
         """Learn from the server API of participants that the link doesn't know yet; gives whom it knows now."""
         if len(self._looked) > _MAX_LOOKED:
             self._looked.clear()
         waiting = set(self.strangers.identities())
-        for presence in presences:
-            if presence.identity in waiting:
-                role = role_of[presence.identity]
-                self._looked[presence.identity] = Participant(presence.identity, presence.name, role)
+        self._looked |= {person.identity: person for person in people if person.identity in waiting}
         return [identity for identity in waiting if identity in self._looked]
 
     def unlisted(self, identity: str) -> Sender:

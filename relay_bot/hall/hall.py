@@ -25,7 +25,7 @@ from relay_bot.hall.outbox import AckGroups, Outbox
 from relay_bot.hall.ownership import Ownership
 from relay_bot.hall.pauses import pause
 from relay_bot.hall.people import People
-from relay_bot.hall.roster import HallRoster, role_of
+from relay_bot.hall.roster import HallRoster
 from relay_bot.hall.saying import SaidNotes
 from relay_bot.hall.seat import Seated, SeatKeeper, Unseated
 from relay_bot.hall.services import EffectFailed, Services
@@ -127,7 +127,7 @@ class Hall:
         self.status: HallStatus = "starting"
         self._services = services
         settings = self._settings = services.settings
-        self._roster = HallRoster(settings.roles)
+        self._roster = HallRoster(settings.roles, (settings.bot.identity, settings.bot.name))
         self._gate = Gate(settings.gate, frozenset(settings.halls.dialects), self._roster)
         self._people = People(self._roster, self._gate)
         self._mailbox = Mailbox(settings.gate.mailbox, self._refuse_full)
@@ -353,6 +353,7 @@ class Hall:
             self._earlier = await self._recall(info)
         self._session = session
         self._notes.begin(info)
+        self._roster.distrust(session.core.distrusted)
         self._debtor.begin(info, session.core.debts())
         self.status = "live" if self._keeper.seat is not None else "starting"
         log.info("hall.opened", hall=self.name, session=info.id, epoch=info.epoch, seq=session.seq)
@@ -700,9 +701,9 @@ class Hall:
             self._admit(decider, read, self._gate.inferred(identity), now)
 
     def _looked(self, decider: Decider, presences: list[Presence]) -> None:
-        roles = {presence.identity: role_of(presence, self._settings.roles) for presence in presences}
+        people = [self._roster.read(presence) for presence in presences]
         now = time.monotonic()
-        for identity in self._gate.looked(presences, roles):
+        for identity in self._gate.looked(people):
             sender = self._gate.sender(identity) or self._gate.unlisted(identity)
             for read in self._gate.strangers.take(identity):
                 self._admit(decider, read, sender, now)

@@ -52,9 +52,12 @@ class People:
                 self._remove(identity)
                 if decider is not None:
                     self._tell_left(identity, decider)
+                self._tell_renamed(decider)
                 return
         after = self._roster.put(presence, stamp)
         self._gate.forget(presence.identity)
+        if decider is not None and presence.identity in self._roster.distrusted:
+            decider.distrust(presence.identity, self._roster.distrusted[presence.identity])
         if presence.hidden:
             return
         self._gate.meet(after)
@@ -62,6 +65,7 @@ class People:
             self._to_greet[presence.identity] = None
         if decider is not None:
             self._tell_of(after, decider)
+        self._tell_renamed(decider)
 
     def seat_lost(self) -> None:
         """Hear that nothing is heard of anybody from now on."""
@@ -85,10 +89,21 @@ class People:
 
     def catch_up(self, decider: Decider) -> None:
         """Tell the plugins who came, changed and left while there was no session that could hear it."""
+        self._tell_renamed(None)
+        for identity, name in self._roster.distrusted.items():
+            if self._roster.anyone(identity) is not None:
+                decider.distrust(identity, name)
         for person in self._roster:
             self._tell_of(person, decider)
         for identity in [name for name in self._told if self._roster.get(name) is None]:
             self._tell_left(identity, decider)
+
+    def _tell_renamed(self, decider: Decider | None) -> None:
+        """Tell of those who are called otherwise because of whom else is here."""
+        for person in self._roster.take_renamed():
+            self._gate.forget(person.identity)
+            if decider is not None:
+                self._tell_of(person, decider)
 
     def _tell_of(self, person: Participant, decider: Decider) -> None:
         before = self._told.get(person.identity)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 import msgspec
 
 from relay_bot.commands.names import find_person
+from relay_bot.hall.shown_names import ShownNames
 from relay_bot.link import Presence
 from relay_bot.plugin import Participant, Role
 from relay_bot.settings import RoleSettings
+from relay_bot.text import one_line
 
+_NAME_CHARS: Final = 256
 ROLE_ATTRIBUTE: Final = "relay.role"
 _ROLES: Final = {
     "host": Role.HOST,
@@ -50,31 +53,47 @@ def role_of(presence: Presence, configured: RoleSettings, *, own_words: bool = F
 
 
 class HallRoster:
-    """The participants of one hall, kept current by the link's arrivals."""
+    """The participants of one hall, kept current by the link's arrivals.
 
-    def __init__(self, configured: RoleSettings) -> None:
+    Who may write their own metadata, attributes and name gets no role and no new name from them, from then on and for
+    as long as the hall session lasts: LiveKit signs what they wrote into their next token, whatever they may then.
+    """
+
+    def __init__(self, configured: RoleSettings, reserved: Iterable[str] = ()) -> None:
         self._configured = configured
         self._people: dict[str, Participant] = {}
         self._hidden: dict[str, Participant] = {}
         self._since: dict[str, float] = {}
-        self._own_words: set[str] = set()
+        self.distrusted: dict[str, str] = {}
+        """Who may write their own words, or could, with the last name that was not their own word."""
+        self._names = ShownNames(reserved)
+        self._renamed: set[str] = set()
 
     def clear(self) -> None:
         """Forget everybody, as when the room is gone."""
         for kept in (self._people, self._hidden, self._since):
             kept.clear()
-        self._own_words.clear()
+        self._names.clear()
 
     def put(self, presence: Presence, stamp: float | None = None) -> Participant:
         """Add or update someone; gives them as they are now. `stamp`: when they joined."""
         identity = presence.identity
-        if presence.can_update_metadata:
-            self._own_words.add(identity)  # what they could write once stays theirs until they join again
-        role = role_of(presence, self._configured, own_words=identity in self._own_words)
-        after = Participant(
+        if not presence.hidden:
+            self._renamed |= self._names.put(identity, self._name_of(presence))
+        after = self.read(presence)
+        kept = self._hidden if presence.hidden else self._people
+        kept[identity] = after
+        if stamp is not None:
+            self._since[identity] = stamp
+        return after
+
+    def read(self, presence: Presence) -> Participant:
+        """Describe someone as the hall sees them, whether they are in the roster yet or not."""
+        identity, name = presence.identity, self._name_of(presence)
+        return Participant(
             identity,
-            presence.name,
-            role,
+            self._names.shown(identity, name),
+            role_of(presence, self._configured, own_words=identity in self.distrusted),
             presence.can_publish,
             presence.can_publish_data,
             presence.can_subscribe,
@@ -83,17 +102,34 @@ class HallRoster:
             presence.tracks,
             presence.sid,
         )
-        kept = self._hidden if presence.hidden else self._people
-        kept[identity] = after
-        if stamp is not None:
-            self._since[identity] = stamp
-        return after
+
+    def _name_of(self, presence: Presence) -> str:
+        identity, name = presence.identity, one_line(presence.name)[:_NAME_CHARS]
+        if presence.can_update_metadata and identity not in self.distrusted:
+            self.distrusted[identity] = self._names.given(identity) if identity in self._people else name
+        return self.distrusted.get(identity, name)
+
+    def distrust(self, known: Mapping[str, str]) -> None:
+        """Learn from the journal whose words are their own: identity → the name that is kept for them."""
+        self.distrusted |= known
+
+    def take_renamed(self) -> list[Participant]:
+        """Give those who are shown by another name since others came or left."""
+        renamed, self._renamed = self._renamed, set()
+        found: list[Participant] = []
+        for identity in renamed:
+            person = self._people.get(identity)
+            shown = self._names.shown(identity, self._names.given(identity))
+            if person is not None and person.name != shown:
+                self._people[identity] = msgspec.structs.replace(person, name=shown)
+                found.append(self._people[identity])
+        return found
 
     def remove(self, identity: str) -> Participant | None:
         """Take someone out; gives them as they were, `None` for a stranger or a hidden agent."""
         self._since.pop(identity, None)
         self._hidden.pop(identity, None)
-        self._own_words.discard(identity)
+        self._renamed |= self._names.remove(identity)
         return self._people.pop(identity, None)
 
     def known_for(self, identity: str, stamp: float) -> float | None:
@@ -117,7 +153,11 @@ class HallRoster:
 
     def names(self) -> list[tuple[str, str]]:
         """See `Roster.names`."""
-        return [(person.identity, person.name) for person in self._people.values()]
+        return [(identity, self._names.given(identity)) for identity in self._people]
+
+    def is_taken(self, name: str, by: str) -> bool:
+        """See `Roster.is_taken`."""
+        return self._names.is_taken(name, by)
 
     def at_least(self, role: Role) -> list[str]:
         """See `Roster.at_least`."""

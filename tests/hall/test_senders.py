@@ -95,12 +95,12 @@ class TestWhoMayWriteTheirOwnMetadata:
         after = roster.put(presence(can_update_metadata=False, **own))
         assert after.role is Role.VIEWER
 
-    def test_may_join_anew_with_a_token_that_gives_one(self, own: dict[str, Any]) -> None:
+    def test_gets_none_by_joining_anew_with_what_they_wrote(self, own: dict[str, Any]) -> None:
         roster = HallRoster(NOBODY)
         roster.put(presence(can_update_metadata=True), 0.0)
         roster.remove("ann")
         after = roster.put(presence(**own), 1.0)
-        assert after.role is Role.HOST
+        assert after.role is Role.VIEWER
 
 
 # -- in the hall --------------------------------------------------------------------------------------
@@ -163,8 +163,11 @@ def test_one_is_found_by_identity_or_name(called: str) -> None:
     assert roster_of(("ann", "Ann Lee"), ("bob", "Bob")).resolve(called).identity == "ann"
 
 
-def test_an_exact_identity_goes_before_a_name() -> None:
-    assert roster_of(("ann", "bob"), ("bob", "ann")).resolve("bob").identity == "bob"
+def test_an_exact_identity_does_not_go_before_a_name() -> None:
+    roster = roster_of(("ann", "bob"), ("bob", "ann"))
+    with pytest.raises(Refuse, match=r"which by identity: ann, bob \(ann\) \(as id:ann\)"):
+        roster.resolve("bob")
+    assert roster.resolve("id:bob").identity == "bob"
 
 
 def test_a_name_of_two_is_asked_back() -> None:

@@ -11,11 +11,14 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import pytest
+from livekit.protocol.models import ParticipantPermission
+from livekit.protocol.room import UpdateParticipantRequest
 
 from tests.server.polls import a_vote, my_vote, open_poll, poll_of, synced, votes_are
 from tests.support.bot import Bot, eventually
 from tests.support.clients import Join, Participant, RefusedError, new_id
 from tests.support.links import on_both_links, on_the_native_link, on_the_sdk_link
+from tests.support.livekit_server import LiveKit
 
 pytestmark = pytest.mark.server
 
@@ -286,6 +289,44 @@ async def test_who_may_write_their_own_metadata_gets_no_role_from_it(bot: Bot, j
                 await ask("poll", QUESTION)
         assert (await synced(person))["role"] == "viewer"
     assert (await bot.found(f"/v1/halls/{hall}/polls"))["polls"] == []
+
+
+@on_both_links
+@pytest.mark.parametrize("then", ["the bot is restarted", "they connect anew"])
+async def test_a_right_that_is_revoked_gives_no_role_and_no_name(
+    bot: Bot, join: Join, livekit: LiveKit, then: str
+) -> None:
+    hall = await bot.open_hall()
+    mallory = await join(hall, "mallory", name="Mallory", grants={"can_update_own_metadata": True})
+    watcher = await join(hall, "watcher", role="host")
+    await bot.live(hall, present=2)
+    local = mallory.room.local_participant
+    await local.set_metadata(json.dumps({"role": "host"}))
+    await local.set_attributes({"relay.role": "host"})
+    await local.set_name("The Host")
+
+    async def told() -> bool:
+        there = watcher.room.remote_participants.get("mallory")
+        return there is not None and (there.name, there.attributes.get("relay.role")) == ("The Host", "host")
+
+    await eventually(told, "the change told to everybody")
+    permission = ParticipantPermission(can_subscribe=True, can_publish=True, can_publish_data=True)
+    async with livekit.api() as api:
+        await api.room.update_participant(
+            UpdateParticipantRequest(room=hall, identity="mallory", permission=permission)
+        )
+    if then == "the bot is restarted":
+        await bot.restart()
+    else:  # LiveKit signs what they wrote into the token that it gives them for that
+        await mallory.leave()
+        signed = {"attributes": {"relay.role": "host"}, "metadata": json.dumps({"role": "host"})}
+        mallory = await join(hall, "mallory", name="The Host", **signed)
+    await bot.live(hall, present=2)
+    assert (await synced(mallory))["role"] == "viewer"
+    with pytest.raises(RefusedError, match="forbidden"):
+        await mallory.rpc("poll", QUESTION)
+    await mallory.rpc("chat", {"text": "hello"})
+    assert (await synced(watcher))["messages"][-1]["display_name"] == "Mallory"
 
 
 @on_both_links
