@@ -42,7 +42,11 @@ from relay_bot.plugin import (
 
 _MAX_MESSAGE_BYTES: Final = 13_500
 """A message that is kept must fit into an envelope again, on its own and in the history."""
+_HEARD_BYTES: Final = 10_000
+"""What is kept of a text that everybody has heard already, however long it is."""
 _HISTORY_BYTES: Final = 13_900
+_NO_PATH: Final = (".", "..")
+"""Ids that can't stand in a URL's path: browsers leave them out."""
 _OWN_IDS: Final = uuid.UUID("6e1c1d57-53a5-4f0e-9b43-6a2f3f0c8d11")
 
 
@@ -77,7 +81,10 @@ class ChatPlugin(Plugin[Chats, ChatSettings]):
         return None if message.message_id == ctx.message_id else {"message_id": message.message_id}
 
     def _message(self, body: Say, ctx: Context) -> Message:
-        text = clean_text(body.text)
+        text, cut = clean_text(body.text), False
+        heard = body.heard and not ctx.private
+        if (heard and len(text.encode()) > _HEARD_BYTES) or (heard and len(text) > self.settings.max_text):
+            text, cut = _cut(text, self.settings.max_text), True
         if not 1 <= len(text) <= self.settings.max_text:
             raise Refuse("malformed", f"a text has 1 to {self.settings.max_text} characters", field="payload.text")
         to = ctx.audience if body.to is None else tuple(dict.fromkeys((*body.to, *(ctx.audience or ()))))
@@ -92,6 +99,7 @@ class ChatPlugin(Plugin[Chats, ChatSettings]):
             to,
             body.reply_to,
             ctx.sender.inferred,
+            cut=cut,
         )
         if size(message) > _MAX_MESSAGE_BYTES:
             raise Refuse("too_large", f"the message would have {size(message)} bytes of {_MAX_MESSAGE_BYTES}")
@@ -112,6 +120,7 @@ class ChatPlugin(Plugin[Chats, ChatSettings]):
                 message.reply_to,
                 message.inferred,
                 send_on,
+                message.cut,
             )
         )
         if send_on:
@@ -132,7 +141,8 @@ class ChatPlugin(Plugin[Chats, ChatSettings]):
         """Give the sender's own id for the message, unless somebody else's message has it."""
         chosen = ctx.message_id
         if chosen is not None:
-            for candidate in (chosen, str(uuid.uuid5(_OWN_IDS, f"{ctx.sender.identity}\n{chosen}"))):
+            own = () if chosen in _NO_PATH else (chosen,)
+            for candidate in (*own, str(uuid.uuid5(_OWN_IDS, f"{ctx.sender.identity}\n{chosen}"))):
                 holder = self.state.messages.get(candidate)
                 if holder is None or holder.sender_id == ctx.sender.identity:
                     return candidate
@@ -204,7 +214,7 @@ class ChatPlugin(Plugin[Chats, ChatSettings]):
     @route("DELETE", "/messages/{message_id}")
     def delete_message(self, request: OneMessage, ctx: Context) -> Deleted:
         """Delete a message."""
-        self._delete(self._find(request.message_id), ctx)
+        self._delete(self._find(request.message_id, "message_id"), ctx)
         return Deleted(request.message_id)
 
     def _delete(self, message: Message, ctx: Context) -> None:
@@ -214,17 +224,17 @@ class ChatPlugin(Plugin[Chats, ChatSettings]):
         ctx.drop_latest("reaction_counts", key=message.message_id, to=message.audience)
         ctx.publish("chat_deleted", {"message_id": message.message_id}, to=message.audience)
 
-    def _find(self, message_id: str) -> Message:
+    def _find(self, message_id: str, field: str = "payload.message_id") -> Message:
         message = self.state.messages.get(message_id)
         if message is None:
-            raise Refuse("not_found", "there is no such message, or it is too old", field="payload.message_id")
+            raise _no_message(field)
         return message
 
     def _visible(self, message_id: str, sender: Sender) -> Message:
         message = self._find(message_id)
         reader = None if sender.role is Role.BACKEND else sender.identity
         if message.deleted or not message.visible_to(reader):
-            raise Refuse("not_found", "there is no such message, or it is too old", field="payload.message_id")
+            raise _no_message("payload.message_id")
         return message
 
     # -- who may write ------------------------------------------------------------------------------
@@ -260,8 +270,8 @@ class ChatPlugin(Plugin[Chats, ChatSettings]):
         identity = ctx.sender.identity
         if ctx.sender.role is Role.BACKEND:
             raise Refuse("forbidden", "a backend reads the messages by GET")
-        if body.before is not None and not self._find(body.before).visible_to(identity):
-            raise Refuse("not_found", "there is no such message, or it is too old", field="payload.before")
+        if body.before is not None and not self._find(body.before, "payload.before").visible_to(identity):
+            raise _no_message("payload.before")
         found = page(self.state.newest_first(identity, body.before), body.limit, _HISTORY_BYTES)
         if ctx.private:
             return found
@@ -272,7 +282,7 @@ class ChatPlugin(Plugin[Chats, ChatSettings]):
     def list_messages(self, request: ListMessages, ctx: Context) -> MessagePage:
         """List the messages that are kept, private ones too, newest page first."""
         if request.before is not None:
-            self._find(request.before)
+            self._find(request.before, "before")
         return page(self.state.newest_first(None, request.before), request.limit)
 
     @route("GET", "/messages/export")
@@ -296,3 +306,12 @@ class ChatPlugin(Plugin[Chats, ChatSettings]):
 def _check_emoji(text: str) -> None:
     if not is_emoji(text):
         raise Refuse("malformed", "expected one emoji; words go into the chat", field="payload.emoji")
+
+
+def _no_message(field: str) -> Refuse:
+    return Refuse("not_found", "there is no such message, or it is too old", field=field)
+
+
+def _cut(text: str, most: int) -> str:
+    """Cut a text to so many characters, and to what an envelope can hold of it."""
+    return text[:most].encode()[:_HEARD_BYTES].decode("utf-8", "ignore").strip()

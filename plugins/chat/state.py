@@ -31,6 +31,7 @@ class MessageSaid(Event, frozen=True):
     inferred: bool = False
     sent_on: bool = False
     """The bot sent it on: nobody has it from its sender."""
+    cut: bool = False
 
 
 class MessageDeleted(Event, frozen=True):
@@ -66,6 +67,8 @@ class Message(msgspec.Struct):
     reply_to: str | None = None
     inferred: bool = False
     deleted: bool = False
+    cut: bool = False
+    """It was longer than what is kept of it."""
     reactions: dict[str, set[Identity]] = {}
     """Who reacted, by emoji."""
 
@@ -105,6 +108,7 @@ class Chats(State):
             event.to,
             event.reply_to,
             event.inferred,
+            cut=event.cut,
             reactions=known.reactions if known else {},
         )
         while len(self.messages) > event.keep:

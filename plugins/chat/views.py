@@ -39,6 +39,8 @@ class MessageView(msgspec.Struct, frozen=True, omit_defaults=True):
     private: bool = False
     inferred: bool = False
     reactions: dict[str, int] = {}
+    truncated: bool = False
+    """It was longer; this is its beginning."""
 
 
 class MessagePage(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -67,6 +69,7 @@ def view(message: Message) -> MessageView:
         message.to is not None,
         message.inferred,
         {emoji: len(identities) for emoji, identities in message.reactions.items()},
+        message.cut,
     )
 
 

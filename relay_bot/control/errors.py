@@ -10,6 +10,7 @@ _STATUS: Final[dict[str, tuple[int, str]]] = {
     "malformed": (422, "validation_error"),
     "too_large": (422, "validation_error"),
     "unsupported_version": (422, "validation_error"),
+    "unknown_type": (422, "validation_error"),
     "invalid_choice": (422, "validation_error"),
     "sender_unknown": (422, "validation_error"),
     "forbidden": (403, "forbidden"),
@@ -22,7 +23,7 @@ _STATUS: Final[dict[str, tuple[int, str]]] = {
     "busy": (503, "busy"),
     "internal": (500, "internal"),
 }
-_AS_TYPE: Final = {"malformed", "too_large", "unsupported_version"}
+_AS_TYPE: Final = {"malformed", "too_large", "unsupported_version", "unknown_type"}
 """Codes that are told as their type: the published text knows no finer ones."""
 
 

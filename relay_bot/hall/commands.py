@@ -107,6 +107,15 @@ def _told(said: object) -> str | None:
     return said
 
 
+def is_known(line: str, loaded: Mapping[str, Loaded]) -> bool:
+    """Tell whether a line is a command of some plugin's."""
+    written = _WORD.match(line)
+    name = fold_to_match(written[0]).partition("@")[0] if written else ""
+    return name == "help" or any(
+        command.name.casefold() == name for each in loaded.values() for command in each.spec.commands.values()
+    )
+
+
 def _wanted(
     prefix: str,
     name: str,

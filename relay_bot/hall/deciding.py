@@ -12,7 +12,7 @@ import structlog
 
 from relay_bot.hall import core
 from relay_bot.hall.calling import PluginCalls, as_json, internal, own_methods, place_in_plugin
-from relay_bot.hall.commands import run_command, said_command
+from relay_bot.hall.commands import is_known, run_command, said_command
 from relay_bot.hall.debts import DebtSettled
 from relay_bot.hall.greeting import hall_state
 from relay_bot.hall.held import DECIDE, HELD, decide_decoder, expired, hold, released, told
@@ -28,7 +28,7 @@ from relay_bot.observe import metrics
 from relay_bot.plugin import Context, HallView, Handler, Participant, Plugin, Role, Sender
 from relay_bot.wire.body import decode_body
 from relay_bot.wire.clock import iso, now_ms
-from relay_bot.wire.refusal import Refuse
+from relay_bot.wire.refusal import Refuse, unknown_type
 
 T = TypeVar("T")
 B = TypeVar("B", bound=msgspec.Struct)
@@ -89,6 +89,10 @@ class Decider:
             raise
         turn.answer(message, answer, now)
 
+    def has_answered(self, key: bytes) -> bool:
+        """Tell whether a message with this key was answered."""
+        return self.session.answers.get(key) is not None
+
     def _answered_before(self, message: Message) -> bool:
         assert message.key is not None
         # It may not be durable yet: this turn leaves after the one that it was answered in.
@@ -106,10 +110,12 @@ class Decider:
             return self._decide_held(message, now)
         if message.kind == "chat":
             line = said_command(message.payload, self._services.settings.commands.prefix)
-            if line is not None:
+            if line is not None and not (message.heard and not is_known(line, self._services.plugins)):
                 return self._command(line, message, now)
         found = self._handlers.get(message.kind)
         if found is None:
+            if message.private and message.sender.role is not Role.BACKEND:
+                raise unknown_type(message.kind, (*self._handlers, "sync"))  # nobody else hears it
             return ACKED  # unknown types are legal and nobody here wants this one
         name, handler = found
         body = decode_body(handler.decoder, message.payload)

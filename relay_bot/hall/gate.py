@@ -23,7 +23,8 @@ from relay_bot.plugin import Participant, Role, Sender
 from relay_bot.settings import GateSettings
 from relay_bot.wire import dialects
 from relay_bot.wire.dialects import livekit_chat, show
-from relay_bot.wire.envelope import MAX_ENVELOPE_BYTES, MAX_ID_CHARS, decode_envelope
+from relay_bot.wire.envelope import MAX_ENVELOPE_BYTES, MAX_ID_CHARS, TOPIC, decode_envelope, too_deep
+from relay_bot.wire.mending import mended, mended_text
 from relay_bot.wire.refusal import Refuse
 
 _MAX_LOOKED: Final = 5_000
@@ -72,7 +73,10 @@ class Gate:
         try:
             return self._read(frame)
         except Refuse as refusal:
-            self.refuse(frame, refusal, self.id_of(frame))
+            if _is_for_us(frame):
+                self.refuse(frame, refusal, self.id_of(frame))
+            else:
+                metrics.REFUSED.labels("foreign").inc()
             return None
 
     def count(self) -> None:
@@ -81,20 +85,25 @@ class Gate:
             _COUNTED[door].inc(messages)
         self._doors.clear()
 
-    def _read(self, frame: Frame) -> Read:
+    def _read(self, frame: Frame) -> Read | None:
         if frame.door == "chat":
-            if len(frame.data) > MAX_ENVELOPE_BYTES:
-                raise Refuse("too_large", f"a chat message has at most {MAX_ENVELOPE_BYTES} bytes")
-            return _spoken(frame, livekit_chat.read_stream(frame.data.decode(), frame.stream_id))
+            return _spoken(frame, livekit_chat.read_stream(mended_text(frame.data), frame.stream_id))
+        data = frame.data
         try:
-            envelope = decode_envelope(frame.data)
+            envelope = decode_envelope(data)
         except Refuse as refusal:
-            if refusal.code != "malformed" or frame.door == "rpc":
+            if refusal.code not in ("malformed", "too_large"):
                 raise
-            spoken = dialects.recognise(frame.data, frame.topic, self._dialects)
-            if spoken is None:
+            data = _as_browsers_read(data)
+            if frame.door == "packet":
+                if frame.topic == livekit_chat.TOPIC and livekit_chat.is_copy(data):
+                    return None
+                spoken = dialects.recognise(data, frame.topic, self._dialects)
+                if spoken is not None:
+                    return _spoken(frame, spoken)
+            if data is frame.data:
                 raise
-            return _spoken(frame, spoken)
+            envelope = decode_envelope(data)
         return Read(frame, envelope.type, envelope.payload, envelope.id, envelope.sender_id)
 
     # -- who sent it ------------------------------------------------------------------------------------
@@ -173,9 +182,18 @@ class Gate:
 
     # -- admission --------------------------------------------------------------------------------------
 
-    def admit(self, read: Read, sender: Sender, now: float) -> Message | None:
-        """Make the message, if its sender has not been too fast; a refused one is answered here."""
-        wait = self._limiter.wait(sender.identity, read.kind, now)
+    def admit(self, read: Read, sender: Sender, now: float, answered: Callable[[bytes], bool]) -> Message | None:
+        """Make the message, if its sender has not been too fast; a refused one is answered here.
+
+        One that was `answered` before (by its key) costs nothing: clients send again, and some send each message twice.
+        """
+        key = None
+        if read.message_id is not None:
+            # A forger's inferred message must not pass for the certain one that comes with the same id.
+            extra = bytes(read.payload) if sender.inferred else b""
+            key = answer_key(sender.identity, read.message_id, extra)
+        repeated = key is not None and answered(key)
+        wait = 0.0 if repeated else self._limiter.wait(sender.identity, read.kind, now)
         if wait > 0:
             milliseconds = int(wait * 1000) + 1
             self._refuse_read(
@@ -185,11 +203,6 @@ class Gate:
             )
             return None
         self.hear(read.dialect)
-        key = None
-        if read.message_id is not None:
-            # A forger's inferred message must not pass for the certain one that comes with the same id.
-            extra = bytes(read.payload) if sender.inferred else b""
-            key = answer_key(sender.identity, read.message_id, extra)
         return Message(
             read.kind,
             read.payload,
@@ -199,6 +212,7 @@ class Gate:
             message_id=read.message_id,
             key=key,
             private=read.frame.door == "rpc",
+            heard=bool(read.dialect) and read.frame.door == "packet",
         )
 
     def take_refusals(self) -> list[Packet]:
@@ -219,7 +233,7 @@ class Gate:
         if len(frame.data) > MAX_ENVELOPE_BYTES * 5:
             return None
         try:
-            found = msgspec.json.decode(frame.data, type=_IdAlone).id
+            found = msgspec.json.decode(_as_browsers_read(frame.data), type=_IdAlone).id
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
         return found if found is not None and 0 < len(found) <= MAX_ID_CHARS else None
@@ -246,9 +260,28 @@ class Gate:
             self.on_refusal()
 
 
+def _as_browsers_read(data: bytes) -> bytes:
+    """Give the JSON text that a browser would read, where that is another one; else `data` itself."""
+    if len(data) > MAX_ENVELOPE_BYTES * 5 or too_deep(data):
+        return data
+    try:
+        msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return mended(data) or data
+    return data
+
+
+def _is_for_us(frame: Frame) -> bool:
+    """Tell whether a packet that can't be taken was meant for the bot: an application has packets of its own."""
+    if frame.door != "packet" or frame.topic == TOPIC:
+        return True
+    return b'"relay_version"' in frame.data
+
+
 def _spoken(frame: Frame, spoken: dialects.Spoken) -> Read:
     message_id = spoken.id if spoken.id and len(spoken.id) <= MAX_ID_CHARS else None
-    payload = msgspec.Raw(msgspec.json.encode(spoken.payload))
+    heard = {"heard": True} if spoken.kind == "chat" else {}
+    payload = msgspec.Raw(msgspec.json.encode(spoken.payload | heard))
     return Read(frame, spoken.kind, payload, message_id, spoken.claimed, spoken.dialect)
 
 

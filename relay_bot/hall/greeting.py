@@ -12,13 +12,17 @@ from relay_bot.plugin import HallView, Participant
 from relay_bot.wire.envelope import MAX_ENVELOPE_BYTES
 
 _ROOM: Final = MAX_ENVELOPE_BYTES - 500
+_ASKED_FOR_AGAIN: Final = frozenset({"messages"})
+"""Lists whose older entries a client can ask for (`chat_history`)."""
+_FAIR: Final = _ROOM // 5
+"""Bytes that such a list keeps beside long ones of other plugins."""
 
 
 def hall_state(session: Session, hall: HallView, participant: Participant, call: PluginCalls) -> dict[str, Any]:
     """Put the plugins' parts together for one participant.
 
-    Where they are too much for an envelope, the oldest entries of the longest list are left out, and
-    `truncated` names it.
+    Where they are too much for an envelope, the oldest entries of lists are left out, and `truncated` names these. What
+    can be asked for again (`messages`) gives way first, until it has its fair share; then the longest list.
     """
     state: dict[str, Any] = {
         "hall_id": hall.name,
@@ -39,7 +43,9 @@ def _fitted(state: dict[str, Any]) -> dict[str, Any]:
         lists = {key: sizes[key] for key, value in state.items() if isinstance(value, list) and value}
         if not lists:
             break
-        longest = max(lists, key=lambda key: lists[key])
+        spare = [key for key in lists if key in _ASKED_FOR_AGAIN and lists[key] > _FAIR]
+        others = [key for key in lists if key not in _ASKED_FOR_AGAIN] or list(lists)
+        longest = spare[0] if spare else max(others, key=lambda key: lists[key])
         first, *rest = state[longest]
         gone = len(msgspec.json.encode(first)) + 1
         state[longest] = rest

@@ -671,7 +671,7 @@ class Hall:
             self._look_up()
 
     def _admit(self, decider: Decider, read: Read, sender: Sender, now: float) -> None:
-        message = self._gate.admit(read, sender, now)
+        message = self._gate.admit(read, sender, now, decider.has_answered)
         if message is not None:
             decider.decide(message)
 

@@ -112,7 +112,7 @@ class FutureWaiter:
 class Message:
     """One message on its way through a hall, past the gate. `payload` is JSON text, not yet decoded."""
 
-    __slots__ = ("audience", "key", "kind", "message_id", "payload", "private", "sender", "stamp", "waiter")
+    __slots__ = ("audience", "heard", "key", "kind", "message_id", "payload", "private", "sender", "stamp", "waiter")
 
     def __init__(
         self,
@@ -126,6 +126,7 @@ class Message:
         key: bytes | None = None,
         audience: tuple[str, ...] | None = None,
         private: bool = False,
+        heard: bool = False,
     ) -> None:
         self.kind = kind
         self.payload = payload
@@ -136,6 +137,8 @@ class Message:
         self.key = key
         self.audience = audience
         self.private = private
+        self.heard = heard
+        """Everybody has heard it already: what a client of another dialect sends goes to all."""
 
 
 class BackendMessage(msgspec.Struct, frozen=True):

@@ -1,11 +1,14 @@
 """Why a message was not taken: the codes of the wire, each with a text that says what to do next."""
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Any, Final, Literal
 
 Code = Literal[
     "malformed",
     "too_large",
     "unsupported_version",
+    "unknown_type",
     "sender_unknown",
     "forbidden",
     "muted",
@@ -53,3 +56,10 @@ class Refuse(Exception):
         if self.retry_after_ms is not None:
             found["retry_after_ms"] = self.retry_after_ms
         return found
+
+
+def unknown_type(kind: str, known: Iterable[str]) -> Refuse:
+    """Make the refusal for a type that nobody takes, with the known one that is nearest."""
+    near = get_close_matches(kind, sorted(known), 1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return Refuse("unknown_type", f"no plugin here takes messages of type {kind!r}{hint}", field="type")

@@ -18,13 +18,13 @@ __all__ = ["DIALECTS", "Spoken", "recognise", "say"]
 DIALECTS: Final = {"show": show, "chat": chat}
 """Those that a hall can be spoken to in; LiveKit's own chat is always understood."""
 
-_decoder = msgspec.json.Decoder(LoosePacket)
+_decoder = msgspec.json.Decoder(dict[str, Any])
 
 
 def recognise(data: bytes, topic: str, enabled: frozenset[str]) -> Spoken | None:
     """Read a packet that is no envelope; `None` where it belongs to no enabled dialect."""
     try:
-        packet = _decoder.decode(data)
+        packet = LoosePacket(_decoder.decode(data))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     if topic == livekit_chat.TOPIC:

@@ -11,16 +11,17 @@ from relay_bot.wire.dialects.packet import LoosePacket, Spoken
 
 def read(packet: LoosePacket) -> Spoken | None:
     """Read a chat message or a reaction from a participant."""
-    if packet.type == "chat" and packet.text is not None and packet.senderId:
-        payload: dict[str, Any] = {"text": packet.text}
-        if packet.senderName:
-            payload["display_name"] = packet.senderName
-        if packet.isPrivate:
+    text = packet.text_or_none("text")
+    if packet.type == "chat" and text is not None and packet.has("id", "senderId", "senderName"):
+        payload: dict[str, Any] = {"text": text}
+        if packet.text("senderName"):
+            payload["display_name"] = packet.text("senderName")[:256]
+        if packet.flag("isPrivate"):
             payload["private"] = True
-        return Spoken("chat", "chat", payload, packet.id or None, packet.senderId)
-    if packet.type == "reaction" and packet.targetMessageId and packet.emoji:
-        payload = {"emoji": packet.emoji, "message_id": packet.targetMessageId}
-        return Spoken("chat", "reaction", payload, packet.id or None, packet.senderId or None)
+        return Spoken("chat", "chat", payload, packet.id, packet.sender)
+    if packet.type == "reaction" and packet.text("targetMessageId") and packet.text("emoji"):
+        payload = {"emoji": packet.text("emoji"), "message_id": packet.text("targetMessageId")}
+        return Spoken("chat", "reaction", payload, packet.id, packet.sender)
     return None
 
 

@@ -29,26 +29,27 @@ def is_spoken_by(metadata: str) -> bool:
 
 def read(packet: LoosePacket) -> Spoken | None:
     """Read one of the show's messages from a participant."""
-    if not packet.senderId or not isinstance(packet.timestamp, float):
+    if not packet.has("senderId") or not packet.has("timestamp"):
         return None
-    target = packet.targetParticipantId
+    target, accepted = packet.text("targetParticipantId"), packet.flag("accepted")
+    said = packet.text("message") or packet.text("text")
     match packet.type:
         case "hand_raise" | "hand_lower":
             payload: dict[str, Any] = {"raised": packet.type == "hand_raise"}
-            if packet.type == "hand_lower" and target and target != packet.senderId:
+            if packet.type == "hand_lower" and target and target != packet.sender:
                 payload["participant_id"] = target
             kind = "hand_raise"
         case "guest_invite" if target:
             kind, payload = "guest_invite", {"participant_id": target}
-        case "guest_invite_response" if packet.accepted is not None:
-            kind, payload = "guest_invite_response", {"accepted": packet.accepted}
-        case "chat_message" if (packet.message or packet.text) is not None:
-            kind, payload = "chat", {"text": packet.message or packet.text}
-            if packet.senderName:
-                payload["display_name"] = packet.senderName
+        case "guest_invite_response" if accepted is not None:
+            kind, payload = "guest_invite_response", {"accepted": accepted}
+        case "chat_message" if packet.has("message", "text"):
+            kind, payload = "chat", {"text": said}
+            if packet.text("senderName"):
+                payload["display_name"] = packet.text("senderName")[:256]
         case _:
             return None
-    return Spoken("show", kind, payload, packet.id or None, packet.senderId)
+    return Spoken("show", kind, payload, packet.id, packet.sender)
 
 
 def say(kind: str, payload: Mapping[str, Any], *, sender: tuple[str, str], at_ms: int) -> bytes | None:

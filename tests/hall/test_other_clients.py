@@ -1,0 +1,202 @@
+"""What clients of all ages put on the data channel, and packets that are none of our business."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from relay_bot.link import Frame
+from relay_bot.settings import GateSettings, Rate, Settings
+from relay_bot.testing import Guest, HallKit, Refused
+
+ALL_DIALECTS = Settings()
+
+
+def send(kit: HallKit, guest: Guest, data: bytes | dict[str, Any], topic: str = "") -> None:
+    raw = data if isinstance(data, bytes) else json.dumps(data).encode()
+    kit.room.tell(Frame(raw, guest.identity, time.monotonic(), topic=topic))
+
+
+async def texts(kit: HallKit) -> list[str]:
+    return [each["text"] for each in (await kit.call("chat", "list_messages"))["messages"]]
+
+
+@pytest.mark.parametrize(
+    ("topic", "packet", "text"),
+    [
+        ("lk-chat-topic", {"message": "Hello"}, "Hello"),
+        ("lk-chat-topic", {"id": "", "message": "Hello", "timestamp": "now"}, "Hello"),
+        ("lk-chat-topic", {"id": 7, "message": "Hello"}, "Hello"),
+        ("lk-chat-topic", {"id": None, "message": "Hello", "senderName": None}, "Hello"),
+        ("lk-chat-topic", {"id": "a", "message": "Hello", "ignoreLegacy": False}, "Hello"),
+        ("lk-chat-topic", b'\xef\xbb\xbf{"message": "Hello"}', "Hello"),
+        ("lk-chat-topic", b'{"message": "cut \\ud83d"}', "cut \ufffd"),
+        ("lk-chat-topic", b'{"message": "whole \\ud83d\\ude00"}', "whole \U0001f600"),
+        ("lk-chat-topic", b'{"message": "bad \xff"}', "bad \ufffd"),
+        ("", {"type": "chat", "id": 5, "text": "Hi", "senderId": "bob"}, "Hi"),
+        ("", {"type": "chat", "id": "", "text": "Hi", "senderId": "", "senderName": None, "isPrivate": None}, "Hi"),
+        ("", {"type": "chat", "id": "x", "text": "Hi", "senderId": 5, "timestamp": [], "isPrivate": "no"}, "Hi"),
+        ("", {"type": "chat_message", "message": "Hi", "senderId": "", "timestamp": None}, "Hi"),
+        ("", {"type": "chat_message", "message": "Hi", "senderId": "bob", "timestamp": "1", "accepted": 0}, "Hi"),
+        ("", b'\xef\xbb\xbf{"relay_version": "1", "type": "chat", "payload": {"text": "Hi"}}', "Hi"),
+        (
+            "relay",
+            b'{"relay_version": "1", "type": "chat", "payload": {"text": "cut \\ud83d"}, "id": "a"}',
+            "cut \ufffd",
+        ),
+    ],
+)
+async def test_what_clients_show_is_kept(tmp_path: Path, topic: str, packet: Any, text: str) -> None:
+    async with HallKit.open(tmp_path, {"chat": {}}, settings=ALL_DIALECTS) as kit:
+        bob = await kit.join("bob")
+        send(kit, bob, packet, topic)
+        await kit.settle()
+        assert (await texts(kit), bob.all("error")) == ([text], [])
+
+
+async def test_the_public_copy_of_a_text_stream_is_no_message(tmp_path: Path) -> None:
+    async with HallKit.open(tmp_path, {"chat": {}}) as kit:
+        bob = await kit.join("bob")
+        send(kit, bob, {"id": "a", "timestamp": 1, "message": "for ann alone", "ignoreLegacy": True}, "lk-chat-topic")
+        await kit.settle()
+        assert (await texts(kit), bob.all("error")) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("topic", "data"),
+    [
+        ("cursor", {"x": 1}),
+        ("", {"x": 1}),
+        ("cursor", b"\x00\x01"),
+        ("cursor", b"x" * 20_000),
+        ("cursor", b"[[[["),
+        ("game", {"type": "chat_x", "payload": 5}),
+        ("", {"type": "move", "id": "a"}),
+    ],
+)
+async def test_packets_of_the_application_are_answered_by_silence(tmp_path: Path, topic: str, data: Any) -> None:
+    async with HallKit.open(tmp_path, {"chat": {}}) as kit:
+        bob = await kit.join("bob")
+        for _ in range(20):
+            send(kit, bob, data, topic)
+        await kit.settle()
+        assert bob.all("error") == []
+
+
+@pytest.mark.parametrize(
+    ("topic", "data"),
+    [("", {"relay_version": "1", "type": 5}), ("cursor", {"relay_version": "2", "type": "x"}), ("relay", b"{"),
+     ("relay", {"x": 1}), ("", {"relay_version": "1", "type": "chat", "payload": [], "id": "a"})],
+)  # fmt: skip
+async def test_envelopes_are_answered(tmp_path: Path, topic: str, data: Any) -> None:
+    async with HallKit.open(tmp_path, {"chat": {}}) as kit:
+        bob = await kit.join("bob")
+        send(kit, bob, data, topic)
+        await kit.settle()
+        assert bob.last("error")["code"] in ("malformed", "unsupported_version")
+
+
+async def test_a_copy_costs_nothing(tmp_path: Path) -> None:
+    settings = Settings(gate=GateSettings())
+    async with HallKit.open(tmp_path, {"chat": {}}, settings=settings) as kit:
+        bob = await kit.join("bob")
+        for number in range(16):
+            for _ in range(3):
+                send(kit, bob, {"id": f"m{number}", "message": f"text {number}"}, "lk-chat-topic")
+        await kit.settle()
+        assert len(await texts(kit)) == 16
+
+
+@pytest.mark.parametrize(
+    ("typo", "meant"),
+    [("poll_respons", "poll_response"), ("chat_delte", "chat_delete"), ("hand_rais", "hand_raise"), ("sinc", "sync")],
+)
+async def test_a_mistyped_type_that_nobody_else_hears(tmp_path: Path, typo: str, meant: str) -> None:
+    async with HallKit.open(tmp_path, {"chat": {}, "polls": {}, "hands": {}}) as kit:
+        bob = await kit.join("bob")
+        with pytest.raises(Refused, match=f"did you mean '{meant}'") as refused:
+            await bob.ask(typo, {})
+        assert (refused.value.code, refused.value.payload["field"]) == ("unknown_type", "type")
+        bob.send(typo, {}, "m1")  # others may have heard it
+        await kit.settle()
+        assert bob.last("ack")["ids"] == ["m1"]
+
+
+@pytest.mark.parametrize(
+    ("ask", "field"),
+    [
+        (("chat_history", {"before": "x"}), "payload.before"),
+        (("chat_delete", {"message_id": "x"}), "payload.message_id"),
+    ],
+)
+async def test_errors_name_the_field_that_is_there(tmp_path: Path, ask: tuple[str, dict[str, Any]], field: str) -> None:
+    async with HallKit.open(tmp_path, {"chat": {}}) as kit:
+        bob = await kit.join("bob")
+        with pytest.raises(Refused) as refused:
+            await bob.ask(*ask)
+        assert refused.value.payload["field"] == field
+        with pytest.raises(Refused) as refused:
+            await kit.call("chat", "list_messages", before="x")
+        assert refused.value.payload["field"] == "before"
+
+
+@pytest.mark.parametrize("message_id", [".", ".."])
+async def test_every_message_can_be_addressed(tmp_path: Path, message_id: str) -> None:
+    async with HallKit.open(tmp_path, {"chat": {}}) as kit:
+        bob = await kit.join("bob")
+        kept = (await bob.ask("chat", {"text": "hello"}, message_id))["message_id"]
+        assert kept not in (".", "..")
+        assert (await kit.call("chat", "delete_message", message_id=kept)) == {"message_id": kept}
+
+
+async def test_the_room_of_hall_state_is_spread_fairly(tmp_path: Path) -> None:
+    settings = Settings(gate=GateSettings(rates={"default": Rate(1_000, 1_000), "chat": Rate(1_000, 1_000)}))
+    async with HallKit.open(tmp_path, {"chat": {}, "polls": {}}, settings=settings) as kit:
+        host, bob = await kit.join("host", role="host"), await kit.join("bob")
+        for number in range(20):
+            poll = {"question": f"Question {number}? " + "?" * 100, "options": ["yes" * 10, "no" * 10]}
+            poll_id = (await host.ask("poll", poll))["poll_id"]
+            await bob.ask("poll_response", {"poll_id": poll_id, "option": 0})
+        for number in range(40):
+            await bob.ask("chat", {"text": f"{number} " + "x" * 300})
+        state = await bob.ask("sync", {})
+        assert len(state["polls"]) == 20 or len(json.dumps(state["messages"])) < 4_000
+        assert len(state["messages"]) >= 4
+        assert state["messages"][-1]["text"].startswith("39 ")
+
+
+@pytest.mark.parametrize("text", ["/shrug ok", "//x", "/ /", "/unheard-of\nline"])
+async def test_what_everybody_saw_is_kept_though_it_begins_like_a_command(tmp_path: Path, text: str) -> None:
+    async with HallKit.open(tmp_path, {"chat": {}}) as kit:
+        bob = await kit.join("bob")
+        send(kit, bob, {"id": "a", "message": text}, "lk-chat-topic")
+        await kit.settle()
+        assert await texts(kit) == [text]
+        with pytest.raises(Refused, match="there is no command"):
+            await bob.say("/shrug to the bot alone")
+        assert await texts(kit) == [text]
+
+
+@pytest.mark.parametrize(
+    "text", ["x" * 4_001, "x" * 14_000, "x" * 40_000, "é" * 5_000, "\U0001f600" * 4_000, '"' * 9_000]
+)
+@pytest.mark.parametrize("dialect", ["stock", "snippet", "show"])
+async def test_what_everybody_saw_is_kept_cut_and_flagged(tmp_path: Path, text: str, dialect: str) -> None:
+    async with HallKit.open(tmp_path, {"chat": {}}) as kit:
+        bob = await kit.join("bob")
+        packets = {
+            "stock": {"id": "a", "message": text},
+            "snippet": {"type": "chat", "id": "a", "text": text, "senderId": "bob"},
+            "show": {"type": "chat_message", "message": text, "senderId": "bob", "timestamp": 1},
+        }
+        send(kit, bob, packets[dialect], "lk-chat-topic" if dialect == "stock" else "")
+        await kit.settle()
+        [kept] = (await kit.call("chat", "list_messages"))["messages"]
+        assert kept["truncated"]
+        assert text.startswith(kept["text"])
+        assert len(kept["text"]) >= 2_000
+        assert kit.fingerprints() == await kit.replayed()
