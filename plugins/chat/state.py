@@ -37,6 +37,8 @@ class MessageSaid(Event, frozen=True):
 class MessageDeleted(Event, frozen=True):
     """A message was deleted by its author, a moderator, or a backend (`by` empty)."""
 
+    redacts: ClassVar[tuple[type[Event], str] | None] = (MessageSaid, "message_id")
+
     message_id: str
     by: Identity
 

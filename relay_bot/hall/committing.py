@@ -98,8 +98,9 @@ class Committer:
         if wrong_state:
             turn.latest.clear()
         snapshots = turn.seal()
+        turn.redactions = turn.session.redactions(turn.events)
         if not wrong_state:
-            turn.states = turn.session.snapshots_due()
+            turn.states = turn.session.snapshots_due(lost=bool(turn.redactions))
             turn.debts = turn.session.core.debts() if turn.owes else None
         if self._under_way is None:
             self._send(turn, snapshots)
@@ -119,6 +120,7 @@ class Committer:
         batch.forgotten = turn.forgotten
         batch.shelved = turn.shelved
         batch.snapshots = turn.states + self._said()
+        batch.redactions = turn.redactions
         self._journal.submit(batch)
 
     def _done(self, turn: Turn, snapshots: Snapshots, error: JournalError | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -14,7 +14,7 @@ from relay_bot.hall import core
 from relay_bot.hall.message import Answered, decode_answer
 from relay_bot.hall.saying import SAID, Unsaid
 from relay_bot.hall.staged import Staged
-from relay_bot.journal.batch import EventRow, Kept, Lots, SessionInfo, SnapshotRow
+from relay_bot.journal.batch import EventRow, Kept, Lots, Redaction, SessionInfo, SnapshotRow
 from relay_bot.journal.events import Event, EventRefused, EventTable, State
 from relay_bot.journal.writer import Journal
 from relay_bot.plugin import HallView, Plugin, PluginSpec
@@ -69,6 +69,7 @@ class Session:
         }
         self._tables: dict[str, EventTable[Any]] = {name: each.spec.events for name, each in loaded.items()}
         self._tables[core.NAMESPACE] = core.TABLE
+        self._redacting = frozenset(kind for table in self._tables.values() for kind in table.redacting())
         self._snapshot_seq = 0
         self.unsaid = Unsaid(self.plugins)
 
@@ -122,9 +123,19 @@ class Session:
 
     # -- snapshots ------------------------------------------------------------------------------------
 
-    def snapshots_due(self) -> list[SnapshotRow]:
-        """Give snapshots of every state, if enough has happened since the last ones."""
-        return self.take_snapshots() if self.seq - self._snapshot_seq >= SNAPSHOT_EVERY else []
+    def snapshots_due(self, *, lost: bool = False) -> list[SnapshotRow]:
+        """Give snapshots of every state, if enough has happened since the last ones, or these are `lost`."""
+        due = self.seq - self._snapshot_seq >= SNAPSHOT_EVERY or (lost and self._snapshot_seq > 0)
+        return self.take_snapshots() if due else []
+
+    def redactions(self, rows: Sequence[EventRow]) -> list[Redaction]:
+        """Give what these events take out of the journal."""
+        found: list[Redaction] = []
+        for _, _, _, kind, body in rows:
+            if kind in self._redacting:
+                table = self._tables[kind.partition(".")[0]]
+                found.append(table.redaction(table.decode(kind, body)))
+        return found
 
     def take_snapshots(self) -> list[SnapshotRow]:
         """Give snapshots of every state as it is now."""

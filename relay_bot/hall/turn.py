@@ -19,7 +19,7 @@ from relay_bot.hall.services import Services
 from relay_bot.hall.session import Session
 from relay_bot.hall.shelf import Shelf, read_row
 from relay_bot.hall.staged import Latest, Outgoing, Staged, To
-from relay_bot.journal.batch import AnswerRow, EventRow, SecretRow, ShelfRow, SnapshotRow
+from relay_bot.journal.batch import AnswerRow, EventRow, Redaction, SecretRow, ShelfRow, SnapshotRow
 from relay_bot.judging import Content
 from relay_bot.observe import metrics
 from relay_bot.plugin import (
@@ -67,6 +67,7 @@ class Turn:
         """The ids of the messages that wait for this turn."""
         self.outgoing: list[Outgoing] = []
         self.latest: dict[tuple[str, ...], Latest | None] = {}
+        self.redactions: list[Redaction] = []
         self.states: list[SnapshotRow] = []
         self.owes = False
         self.debts: list[Debt] | None = None

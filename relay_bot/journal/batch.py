@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 import msgspec
 
@@ -104,10 +104,30 @@ class Kept(msgspec.Struct, frozen=True):
     last_lot: int = 0
 
 
+class Redaction(msgspec.Struct, frozen=True):
+    """Events of a kind, whose `field` is `value`, lose their words: each of `empty` is put in their place."""
+
+    kind: str
+    field: str
+    value: str
+    empty: dict[str, Any]
+
+
 class Batch:
     """All that one hall commits together; `done` is called in the loop with the error or `None`."""
 
-    __slots__ = ("answers", "done", "epoch", "events", "forgotten", "secrets", "session", "shelved", "snapshots")
+    __slots__ = (
+        "answers",
+        "done",
+        "epoch",
+        "events",
+        "forgotten",
+        "redactions",
+        "secrets",
+        "session",
+        "shelved",
+        "snapshots",
+    )
 
     def __init__(self, session: SessionInfo, done: Callable[[JournalError | None], None]) -> None:
         self.session = session.id
@@ -120,6 +140,8 @@ class Batch:
         self.forgotten: list[str] = []
         """Names of secrets to destroy."""
         self.shelved: list[ShelfRow] = []
+        self.redactions: Sequence[Redaction] = ()
+        """Carried out on all the session's events, those of this batch too; its older snapshots go."""
 
     def __len__(self) -> int:
         return len(self.events) + len(self.answers) + len(self.snapshots) + len(self.shelved)

@@ -1,11 +1,14 @@
 """Events, the journaled facts, and State, what follows from them and from nothing else."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, Generic, TypeVar, cast, get_type_hints
 
 import msgspec
 
+from relay_bot.journal.batch import Redaction
 from relay_bot.journal.erasing import Rule
 from relay_bot.journal.identities import Fields, Named, where
 
@@ -27,9 +30,13 @@ class Event(msgspec.Struct, frozen=True):
     personal: ClassVar[tuple[str, ...]] = ()
     """Fields with the subject's own words or name: emptied when the subject is erased from the journal."""
 
+    redacts: ClassVar[tuple[type[Event], str] | None] = None
+    """Which earlier events lose their `personal` fields in the journal with this one: their type, and the field that
+    names the same in both. The state must be the same without these words once this event is applied."""
+
     def __init_subclass__(cls, **config: Any) -> None:
         super().__init_subclass__(**config)
-        for name in ("kind", "subject", "personal"):
+        for name in ("kind", "subject", "personal", "redacts"):
             hint = cls.__annotations__.get(name, "")
             if name in cls.__annotations__ and "ClassVar" not in str(hint):
                 raise TypeError(f"{cls.__name__}.{name}: this name is taken; call the field something else")
@@ -139,6 +146,18 @@ class EventTable(Generic[S]):
     def types(self) -> dict[type[Event], str]:
         """List the types of the events with their journal names."""
         return dict(self._names)
+
+    def redacting(self) -> list[str]:
+        """List the journal names of the events that take words out of earlier ones."""
+        return [name for event_type, name in self._names.items() if event_type.redacts is not None]
+
+    def redaction(self, event: Event) -> Redaction:
+        """Give what an event takes out of the journal."""
+        assert event.redacts is not None
+        target, field = event.redacts
+        name = self._names[target]
+        encoded = next(each.encode_name for each in msgspec.structs.fields(target) if each.name == field)
+        return Redaction(name, encoded, getattr(event, field), self._rules[name].personal)
 
     def names(self) -> Iterable[str]:
         """List the journal names of the events, each with the namespace."""

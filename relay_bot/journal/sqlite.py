@@ -23,6 +23,7 @@ from relay_bot.journal.batch import (
     Fenced,
     JournalError,
     Lots,
+    Redaction,
     SessionInfo,
     ShelfRow,
     SnapshotRow,
@@ -106,7 +107,7 @@ class SqliteStore:
                 results = self._write(group)
         except Unavailable as error:
             return [error] * len(group)
-        if any(batch.forgotten for batch in group):
+        if any(batch.forgotten or batch.redactions for batch in group):
             self._purge_soon()
             self.purge()  # who hears that it is destroyed may rely on that, unless somebody reads
         return results
@@ -181,6 +182,9 @@ class SqliteStore:
 
     def _insert_all(self, batches: Sequence[Batch]) -> None:
         self._insert("events", 5, [row for batch in batches for row in batch.events])
+        for batch in batches:
+            for redaction in batch.redactions:
+                self._redact(batch.session, redaction)
         self._insert("answers", 4, [row for batch in batches for row in batch.answers], "OR REPLACE")
         self._insert("snapshots", 5, [row for batch in batches for row in batch.snapshots], "OR REPLACE")
         self._insert("secrets", 3, [row for batch in batches for row in batch.secrets], "OR REPLACE")
@@ -188,6 +192,18 @@ class SqliteStore:
         for batch in batches:
             for name in batch.forgotten:
                 self._execute("DELETE FROM secrets WHERE session = ? AND name = ?", (batch.session, name))
+
+    def _redact(self, session: int, redaction: Redaction) -> None:
+        """Take the words out of events, and out of the snapshots that were made of them."""
+        found = self._execute(
+            "SELECT seq, body FROM events WHERE session = ? AND kind = ? AND json_extract(CAST(body AS TEXT), ?) = ?",
+            (session, redaction.kind, f'$."{redaction.field}"', redaction.value),
+        ).fetchall()
+        for seq, body in found:
+            emptied = msgspec.json.encode(msgspec.json.decode(body) | redaction.empty)
+            self._execute("UPDATE events SET body = ? WHERE session = ? AND seq = ?", (emptied, session, seq))
+        plugin = redaction.kind.partition(".")[0]
+        self._execute("DELETE FROM snapshots WHERE session = ? AND plugin = ?", (session, plugin))
 
     @contextmanager
     def _savepoint(self) -> Generator[None]:
