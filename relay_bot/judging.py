@@ -79,6 +79,13 @@ class Shape(msgspec.Struct):
     each: Shape | None = None
     fields: dict[str, tuple[str, Shape]] = {}
 
+    def is_filled(self, body: msgspec.Struct) -> bool:
+        """Tell, quickly, whether any of the fields of a body may have a text: most votes have none."""
+        for name in self.fields:  # noqa: SIM110  (any() makes a generator, which takes three times as long)
+            if getattr(body, name, None):
+                return True
+        return False
+
     def __bool__(self) -> bool:
         return self.what is not None or self.each is not None or bool(self.fields)
 

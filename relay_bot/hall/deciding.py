@@ -56,6 +56,7 @@ class Decider:
             for kind, handler in loaded.spec.handlers.items()
         }
         self._judges = Judges(session, calls)
+        self._has_judges = bool(self._judges)
         # Most plugins refuse nobody: only those that have something to say are asked for each message.
         self._guards = [
             (name, plugin) for name, plugin in session.plugins.items() if "refuses" in own_methods(type(plugin))
@@ -131,7 +132,7 @@ class Decider:
 
     def _judged(self, body: B, shape: Shape | None, kind: str, root: str, context: TurnContext) -> B:
         """Have what others will see of it judged; raises `Refuse`, and `OnHold`."""
-        if shape is None or not self._judges:
+        if shape is None or not self._has_judges or not shape.is_filled(body):
             return body
         return self._judges.body(body, shape, kind, root, context.for_judging, released=self.turn.released)
 
