@@ -45,6 +45,7 @@ from relay_bot.journal.erasing import Rule, check_template, of_effect, of_effect
 from relay_bot.journal.events import Event, EventTable, State
 from relay_bot.journal.identities import Identity, Named, where
 from relay_bot.judging import PUBLIC, Content, Public, Shape, Verdict, public, public_texts
+from relay_bot.tables import XLSX, Delimiter, csv_file, safe_cell, xlsx_file
 from relay_bot.text import (
     Word,
     clean_text,
@@ -64,11 +65,13 @@ from relay_bot.wire.refusal import Code, Refuse
 
 __all__ = [
     "PUBLIC",
+    "XLSX",
     "Arguments",
     "Body",
     "Code",
     "Content",
     "Context",
+    "Delimiter",
     "Download",
     "Effect",
     "EffectContext",
@@ -97,6 +100,7 @@ __all__ = [
     "Word",
     "clean_text",
     "command",
+    "csv_file",
     "disturbs",
     "emoji_key",
     "fold_text",
@@ -113,11 +117,13 @@ __all__ = [
     "parse_iso",
     "public",
     "route",
+    "safe_cell",
     "split_at_bars",
     "timer",
     "unescaped",
     "unquoted",
     "words_of",
+    "xlsx_file",
 ]
 
 Payload = Mapping[str, Any] | msgspec.Struct

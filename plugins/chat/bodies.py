@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from relay_bot.plugin import Body, Request, public
+from relay_bot.plugin import Body, Delimiter, Request, public
 
 MessageId = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Identity = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
@@ -68,7 +68,9 @@ class ListMessages(Request, frozen=True):
 class ExportMessages(Request, frozen=True):
     """All messages that are kept, as a file."""
 
-    format: Literal["csv", "jsonl"] = "jsonl"
+    format: Literal["csv", "jsonl", "xlsx"] = "jsonl"
+    delimiter: Delimiter = ","
+    """Of csv."""
 
 
 class OneMessage(Request, frozen=True):

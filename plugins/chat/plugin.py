@@ -20,8 +20,9 @@ from plugins.chat.bodies import (
     SetMode,
 )
 from plugins.chat.state import Chats, Message, MessageDeleted, MessageSaid, ModeSet, Reacted
-from plugins.chat.views import Deleted, MessagePage, counts, csv_file, jsonl, page, passing, said, size, view
+from plugins.chat.views import COLUMNS, Deleted, MessagePage, counts, jsonl, page, passing, said, size, table, view
 from relay_bot.plugin import (
+    XLSX,
     Arguments,
     Context,
     Download,
@@ -33,11 +34,13 @@ from relay_bot.plugin import (
     Sender,
     clean_text,
     command,
+    csv_file,
     emoji_key,
     handle,
     is_emoji,
     one_line,
     route,
+    xlsx_file,
 )
 
 _MAX_MESSAGE_BYTES: Final = 13_500
@@ -290,7 +293,11 @@ class ChatPlugin(Plugin[Chats, ChatSettings]):
         """Download the messages that are kept, private ones too."""
         messages = [view(message) for message in self.state.messages.values() if not message.deleted]
         if request.format == "csv":
-            return Download("messages.csv", "text/csv", csv_file(messages))
+            return Download(
+                "messages.csv", "text/csv", csv_file(COLUMNS, table(messages), request.delimiter, mark=False)
+            )
+        if request.format == "xlsx":
+            return Download("messages.xlsx", XLSX, xlsx_file([("messages", COLUMNS, table(messages))]))
         return Download("messages.jsonl", "application/x-ndjson", jsonl(messages))
 
     def hall_state(self, participant: Participant) -> dict[str, Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, Final
@@ -14,9 +12,7 @@ from plugins.chat.bodies import React
 from plugins.chat.state import Message
 from relay_bot.plugin import iso
 
-_FORMULA: Final = tuple("=+-@\t\r\n＝＋－＠")
-"""A cell that begins with one of these is run as a formula by some spreadsheet (OWASP, "CSV Injection")."""
-_COLUMNS: Final = (
+COLUMNS: Final = (
     "message_id", "timestamp", "sender_id", "display_name", "to", "reply_to", "text", "reactions", "inferred",
 )  # fmt: skip
 
@@ -123,21 +119,12 @@ def jsonl(messages: Iterable[MessageView]) -> bytes:
     return b"".join(_encoder.encode(message) + b"\n" for message in messages)
 
 
-def csv_file(messages: Iterable[MessageView]) -> bytes:
-    """Write a table that spreadsheets open without running any of it."""
-    out = io.StringIO(newline="")
-    writer = csv.writer(out)
-    writer.writerow(_COLUMNS)
+def table(messages: Iterable[MessageView]) -> Iterator[tuple[str | None, ...]]:
+    """Give the rows of a table of messages; its columns are `COLUMNS`."""
     for message in messages:
         to = "; ".join(message.to) if message.private else ""
         reactions = "; ".join(f"{emoji} {count}" for emoji, count in message.reactions.items())
-        row = (
-            message.message_id, message.timestamp, message.sender_id or "", message.display_name, to,
-            message.reply_to or "", message.text, reactions, "yes" if message.inferred else "",
+        yield (
+            message.message_id, message.timestamp, message.sender_id, message.display_name, to,
+            message.reply_to, message.text, reactions, "yes" if message.inferred else "",
         )  # fmt: skip
-        writer.writerow([_safe(cell) for cell in row])
-    return out.getvalue().encode()
-
-
-def _safe(cell: str) -> str:
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell

@@ -14,7 +14,9 @@ UserOptions = Literal["no", "approval", "free"]
 RoleName = Literal["viewer", "speaker", "moderator", "host"]
 
 WHOLE: Final = 1000
-"""Weights are kept in thousandths, so that sums are exact: this is a weight of 1."""
+"""Weights are kept in parts, so that sums are exact: this is a weight of 1 in older journals."""
+MILLIONTHS: Final = 1_000_000
+"""This is a weight of 1 in polls that are made now."""
 
 
 class Eligible(msgspec.Struct, frozen=True):
@@ -29,15 +31,17 @@ class Eligible(msgspec.Struct, frozen=True):
 
 
 class Weights(msgspec.Struct, frozen=True):
-    """How much a vote counts, in thousandths: by identity, else by role, else 1."""
+    """How much a vote counts, in parts of 1: by identity, else by role, else 1."""
 
     identities: dict[Identity, int] = {}
     roles: dict[RoleName, int] = {}
+    unit: int = WHOLE
+    """Parts of which 1 consists."""
 
     def of(self, identity: str, role: str) -> int:
-        """Give the weight of someone's vote, in thousandths."""
+        """Give the weight of someone's vote, in parts."""
         found = self.identities.get(identity)
-        return found if found is not None else self.roles.get(role, WHOLE)  # type: ignore[call-overload]  (a role may be none of the known)
+        return found if found is not None else self.roles.get(role, self.unit)  # type: ignore[call-overload]  (a role may be none of the known)
 
 
 class Quiz(msgspec.Struct, frozen=True):
@@ -95,3 +99,5 @@ class Question(msgspec.Struct):
     min_choices: int
     max_choices: int
     rules: Rules
+    lasts_ms: int | None = None
+    """Of one that was opened: how long it was announced to last."""

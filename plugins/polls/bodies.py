@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from plugins.polls.asked import Kind, Results, RoleName, UserOptions
-from relay_bot.plugin import Body, Identity, Request, public
+from relay_bot.plugin import Body, Delimiter, Identity, Request, public
 
 PollId = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"\A[^\x00-\x1f\x7f-\x9f]+\Z")]
 TemplateName = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
@@ -15,10 +16,12 @@ Person = Annotated[Identity, msgspec.Meta(min_length=1, max_length=256)]
 OptionText = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Points = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
 Weight = Annotated[float, msgspec.Meta(ge=0, le=1_000_000)]
-Choices = Annotated[list[Annotated[str, msgspec.Meta(max_length=200)] | int], msgspec.Meta(max_length=100)]
+ChoiceText = Annotated[str, msgspec.Meta(max_length=200)]
+Choices = Annotated[list[ChoiceText | int], msgspec.Meta(max_length=100)]
 Duration = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 Shift = Annotated[float, msgspec.Meta(ge=-86_400, le=86_400)]
 ChoiceCount = Annotated[int, msgspec.Meta(ge=1, le=100)]
+LeastCount = Annotated[int, msgspec.Meta(ge=0, le=100)]
 
 
 class EligibleFields(msgspec.Struct, frozen=True):
@@ -56,7 +59,7 @@ class AskedFields(msgspec.Struct, frozen=True):
     question: Annotated[str, msgspec.Meta(min_length=1, max_length=500), public("poll question")]
     options: Annotated[list[Annotated[OptionText, public("option")]], msgspec.Meta(max_length=100)] = []
     duration_seconds: Duration | None = None
-    min_choices: ChoiceCount | None = None
+    min_choices: LeastCount | None = None
     max_choices: ChoiceCount | None = None
     kind: Kind = "choice"
     allow_revote: bool | None = None
@@ -83,6 +86,41 @@ class PollFields(AskedFields, frozen=True):
     series: SeriesFields | None = None
 
 
+class EditFields(msgspec.Struct, frozen=True):
+    """What is to be otherwise in a draft or a scheduled poll; what is left out stays as it is."""
+
+    poll_id: PollId
+    question: Annotated[str, msgspec.Meta(min_length=1, max_length=500), public("poll question")] | UnsetType = UNSET
+    options: Annotated[list[Annotated[OptionText, public("option")]], msgspec.Meta(max_length=100)] | UnsetType = UNSET
+    duration_seconds: Duration | UnsetType | None = UNSET
+    min_choices: LeastCount | UnsetType | None = UNSET
+    max_choices: ChoiceCount | UnsetType | None = UNSET
+    kind: Kind | UnsetType = UNSET
+    allow_revote: bool | UnsetType | None = UNSET
+    results: Results | UnsetType = UNSET
+    anonymous: bool | UnsetType = UNSET
+    eligible: EligibleFields | UnsetType | None = UNSET
+    weights: WeightFields | UnsetType | None = UNSET
+    correct: Annotated[list[int], msgspec.Meta(min_length=1, max_length=100)] | UnsetType | None = UNSET
+    points: Points | UnsetType | None = UNSET
+    negative_points: Points | UnsetType | None = UNSET
+    speed_bonus: Points | UnsetType | None = UNSET
+    explanation: Annotated[str, msgspec.Meta(max_length=1000), public("explanation")] | UnsetType | None = UNSET
+    scale: ScaleFields | UnsetType | None = UNSET
+    max_length: Annotated[int, msgspec.Meta(ge=1, le=1000)] | UnsetType | None = UNSET
+    user_options: UserOptions | UnsetType = UNSET
+    opens_at: Annotated[str, msgspec.Meta(max_length=40)] | UnsetType | None = UNSET
+    series: SeriesFields | UnsetType | None = UNSET
+
+
+class EditPoll(Body, EditFields, type="poll_edit"):
+    """Change a draft or a scheduled poll."""
+
+
+class EditRequest(Request, EditFields, frozen=True):
+    """Change a draft or a scheduled poll; what is left out stays as it is."""
+
+
 class OpenPoll(PollFields, Body, type="poll"):
     """Open a poll, or make one for later (reference: interactions, "Poll")."""
 
@@ -95,7 +133,7 @@ class Vote(Body, type="poll_response"):
     """Vote, or change one's vote; each kind of poll takes a field of its own."""
 
     poll_id: PollId
-    option: int | Annotated[str, msgspec.Meta(max_length=200)] | None = None
+    option: int | ChoiceText | None = None
     options: Choices | None = None
     rating: int | None = None
     ranking: Choices | None = None
@@ -271,16 +309,23 @@ class OneSeries(Request, frozen=True):
     series_id: PollId
 
 
+Format = Literal["csv", "json", "html", "xlsx"]
+Part = Literal["results", "votes"]
+"""Of csv: a row for each option, or for each vote. The other forms have all parts."""
+
+
 class ExportRequest(Request, frozen=True):
-    """A poll's file; `part` is for csv: a row for each option (`results`) or for each vote (`votes`)."""
+    """A poll's file; `part` and `delimiter` are for csv."""
 
     poll_id: PollId
-    format: Literal["csv", "json", "html"] = "csv"
-    part: Literal["results", "votes"] = "results"
+    format: Format = "csv"
+    part: Part = "results"
+    delimiter: Delimiter = ","
 
 
 class ExportAllRequest(Request, frozen=True):
-    """All polls' file."""
+    """All polls' file; `part` and `delimiter` are for csv."""
 
-    format: Literal["csv", "json", "html"] = "csv"
-    part: Literal["results", "votes"] = "results"
+    format: Format = "csv"
+    part: Part = "results"
+    delimiter: Delimiter = ","

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 
-from plugins.polls import shares, views
+from plugins.polls import views
 from plugins.polls.bodies import PollFields
 from plugins.polls.state import Poll
 from plugins.polls.templates import Templates
 from plugins.polls.visibility import is_addressed, sees_results
+from plugins.polls.wording import counted
 from relay_bot.plugin import (
     Arguments,
     Context,
@@ -110,16 +111,17 @@ class Commands(Templates):
 
     def _told(self, poll: Poll, ctx: Context) -> str:
         tally = self.sure_tally(poll, ctx)
-        voters = f"{poll.total_voters} voter{'' if poll.total_voters == 1 else 's'}"
-        head = f"{poll.question} ({poll.status}, {voters})"
         said = self.results(poll, host=False) or {}
+        of_voters = ", percentages of the voters" if "voter_shares" in said else ""
+        head = f"{poll.question} ({poll.status}, {counted(poll.total_voters, 'voter')}{of_voters})"
         if poll.rules.kind == "text":
             words = [f"{entry['word']} {entry['count']}" for entry in said.get("words", ())]
             return "\n".join([head, ", ".join(words[:20]) or "no answers"])
-        shown = shares.percentages(tally.counts)
         labels = views.labelled(poll.options, said.get("correct"), poll.rules.scale)
+        weights: list[float | None] = said.get("weighted_counts") or [None] * len(labels)
         lines = [
-            f"{label}: {count} ({percent}%)" for label, count, percent in zip(labels, tally.counts, shown, strict=True)
+            f"{label}: {count}{'' if weight is None else f', weight {weight:g}'} ({share:g}%)"
+            for label, count, weight, share in zip(labels, tally.counts, weights, views.shown_shares(said), strict=True)
         ]
         return "\n".join([head, *lines, *views.notes(poll.options, said)])
 

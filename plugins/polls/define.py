@@ -7,10 +7,11 @@ from typing import Any, Final
 
 import msgspec
 
-from plugins.polls.asked import WHOLE, Eligible, Question, Quiz, Rules, Scale, Series, Weights
+from plugins.polls.asked import MILLIONTHS, Eligible, Question, Quiz, Rules, Scale, Series, Weights
 from plugins.polls.bodies import AskedFields, EligibleFields, ScaleFields, WeightFields
 from plugins.polls.settings import PollsSettings
-from plugins.polls.texts import clean, disturbs
+from plugins.polls.texts import clean, disturbs, fold_text
+from plugins.polls.wording import counted
 from relay_bot.plugin import Refuse
 
 _ONLY: Final = {
@@ -47,7 +48,7 @@ def define(
         raise malformed("user_options", "options of the voters are for polls of kind choice")
     scale = _scale(asked) if asked.kind == "rating" else None
     options = _options(asked, settings, scale)
-    least, most = _bounds(asked, len(options))
+    least, most = _bounds(asked, len(options), settings)
     rules = Rules(
         kind=asked.kind,
         allow_revote=_revote(asked),
@@ -72,17 +73,21 @@ def _options(asked: AskedFields, settings: PollsSettings, scale: Scale | None) -
             raise malformed("options", f"a poll of kind {asked.kind} has no options")
         return [] if scale is None else [str(step) for step in range(scale.min, scale.max + 1)]
     most = settings.max_ranked_options if asked.kind == "ranking" else settings.max_options
-    if not 2 <= len(asked.options) <= most:
-        raise malformed("options", f"expected 2 to {most} options")
+    least = 2 if asked.user_options == "no" else 0
+    if not least <= len(asked.options) <= most:
+        raise malformed("options", f"expected {least} to {most} options")
     return _distinct(asked.options, "options")
 
 
 def _distinct(texts: Sequence[str], field: str) -> list[str]:
     cleaned: list[str] = []
+    keys: set[str] = set()
     for index, text in enumerate(texts):
         shown = _shown(text, f"{field}[{index}]")
-        if shown in cleaned:
+        key = fold_text(shown)
+        if key in keys:
             raise malformed(f"{field}[{index}]", "two options are the same")
+        keys.add(key)
         cleaned.append(shown)
     return cleaned
 
@@ -97,19 +102,23 @@ def _shown(text: str, field: str) -> str:
     return shown
 
 
-def _bounds(asked: AskedFields, options: int) -> tuple[int, int]:
+def _bounds(asked: AskedFields, options: int, settings: PollsSettings) -> tuple[int, int]:
     if asked.kind in ("rating", "text"):
         for field in ("min_choices", "max_choices"):
             if getattr(asked, field) is not None:
                 raise malformed(field, f"a poll of kind {asked.kind} has no choices")
         return 1, 1
-    least = asked.min_choices or 1
+    least = 1 if asked.min_choices is None else asked.min_choices
+    if least == 0 and asked.kind != "choice":
+        raise malformed("min_choices", "0 is for polls of kind choice")
     default = options if asked.kind == "ranking" else max(1, len(asked.correct or ()))
     most = asked.max_choices or max(least, default)
     if least > most:
         raise malformed("max_choices", "max_choices is less than min_choices")
+    if asked.user_options != "no":
+        options = settings.max_options  # voters add to them
     if most > options:
-        raise malformed("max_choices", f"the poll has {options} options only")
+        raise malformed("max_choices", f"the poll has only {counted(options, 'option')}")
     return least, most
 
 
@@ -172,14 +181,25 @@ def _weights(asked: AskedFields) -> Weights | None:
         raise malformed("weights", "weights would tell who voted what in an anonymous poll")
     if not fields.identities and not fields.roles:
         raise malformed("weights", "name identities or roles")
-    return _in_thousandths(fields)
+    return _exact(fields)
 
 
-def _in_thousandths(fields: WeightFields) -> Weights:
+def _exact(fields: WeightFields) -> Weights:
     return Weights(
-        {identity: round(weight * WHOLE) for identity, weight in fields.identities.items()},
-        {role: round(weight * WHOLE) for role, weight in fields.roles.items()},
+        {
+            identity: _in_parts(weight, f"weights.identities[{identity}]")
+            for identity, weight in fields.identities.items()
+        },
+        {role: _in_parts(weight, f"weights.roles[{role}]") for role, weight in fields.roles.items()},
+        MILLIONTHS,
     )
+
+
+def _in_parts(weight: float, field: str) -> int:
+    parts = round(weight * MILLIONTHS)
+    if weight and not parts:
+        raise malformed(field, "the smallest weight beside 0 is 0.000001")
+    return parts
 
 
 def asked_of(poll: Question) -> dict[str, Any]:
@@ -201,8 +221,10 @@ def asked_of(poll: Question) -> dict[str, Any]:
     if eligible is not None:
         asked["eligible"] = EligibleFields(sorted(eligible.roles), sorted(eligible.identities))
     if weights is not None:
-        identities = {identity: weight / WHOLE for identity, weight in weights.identities.items()}
-        asked["weights"] = WeightFields(identities, {role: weight / WHOLE for role, weight in weights.roles.items()})
+        identities = {identity: weight / weights.unit for identity, weight in weights.identities.items()}
+        asked["weights"] = WeightFields(
+            identities, {role: weight / weights.unit for role, weight in weights.roles.items()}
+        )
     if quiz is not None:
         asked |= {name: getattr(quiz, name) for name in ("points", "negative_points", "speed_bonus")}
         asked |= {"correct": list(quiz.correct), "explanation": quiz.explanation}

@@ -10,6 +10,7 @@ from plugins.polls.bodies import (
     ClosePoll,
     DecideOption,
     DiscardPoll,
+    EditPoll,
     ExtendPoll,
     ListTemplates,
     NextPoll,
@@ -24,6 +25,7 @@ from plugins.polls.bodies import (
     UseTemplate,
 )
 from plugins.polls.define import malformed
+from plugins.polls.editing import Editing
 from plugins.polls.suggesting import Suggesting
 from plugins.polls.templates import PollTemplate, Templates
 from plugins.polls.voting import in_payload
@@ -37,7 +39,7 @@ def milliseconds(seconds: float | None) -> int | None:
     return None if seconds is None else max(1, round(seconds * 1000))
 
 
-class Envelopes(Suggesting, Templates):
+class Envelopes(Suggesting, Editing, Templates):
     """The steps of a poll's life as messages."""
 
     def _as_host(self, ctx: Context, step: Callable[[], T]) -> T:
@@ -58,6 +60,11 @@ class Envelopes(Suggesting, Templates):
         """Open a draft or a scheduled poll now."""
         lasts = milliseconds(body.duration_seconds)
         self._as_host(ctx, lambda: self.start(self.find(body.poll_id), lasts, ctx))
+
+    @handle(forward=False)
+    def change_poll(self, body: EditPoll, ctx: Context) -> None:
+        """Change a draft or a scheduled poll."""
+        self._as_host(ctx, lambda: self.edit(self.find(body.poll_id), body, ctx))
 
     @handle(forward=False)
     def end_poll(self, body: ClosePoll, ctx: Context) -> None:

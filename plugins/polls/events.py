@@ -35,6 +35,18 @@ class PollPlanned(Event, frozen=True):
     rules: Rules = Rules()
 
 
+class PollEdited(Event, frozen=True):
+    """A planned poll is to be asked otherwise."""
+
+    poll_id: str
+    question: str
+    options: list[str]
+    min_choices: int
+    max_choices: int
+    opens_at: int | None
+    rules: Rules
+
+
 class PollStarted(Event, frozen=True):
     """A planned poll was opened."""
 
@@ -62,8 +74,10 @@ class Voted(Event, frozen=True, omit_defaults=True):
     took_ms: int = 0
     """Of a quiz: how long after the opening."""
     name: str = ""
-    """Of a quiz: the name for the leaderboard."""
+    """The voter's name, where it isn't known yet; of a quiz always, for the leaderboard."""
     weight: int = WHOLE
+    mark: Identity = ""
+    """The voter's hash by the poll's key: it tells that somebody has voted, also after their identity was erased."""
 
 
 class SealedVote(Event, frozen=True, omit_defaults=True):
@@ -76,10 +90,14 @@ class SealedVote(Event, frozen=True, omit_defaults=True):
 
 
 class VoteWithdrawn(Event, frozen=True):
-    """A vote was taken out again. `voter` is the identity, or an anonymous poll's hash of it."""
+    """A vote was taken out again. `voter` is the identity, or an anonymous poll's hash of it.
+
+    `reason`: `left`, or `voter` who took it back, or `again` where a vote of the same voter, erased meanwhile, follows.
+    """
 
     poll_id: str
     voter: Identity
+    reason: str = "left"
 
 
 class OptionSuggested(Event, frozen=True):
@@ -88,6 +106,8 @@ class OptionSuggested(Event, frozen=True):
     poll_id: str
     text: str
     by: Identity
+    mark: Identity = ""
+    """See `Voted`."""
 
 
 class OptionAdded(Event, frozen=True):
@@ -139,11 +159,12 @@ class PollClosed(Event, frozen=True, omit_defaults=True):
 
 
 class PollReopened(Event, frozen=True):
-    """A closed poll takes votes again; those that it has stay."""
+    """A closed poll takes votes again; those that it has stay. `marks`: theirs by the new key, see `Voted`."""
 
     poll_id: str
     reopened_at: int
     closes_at: int | None
+    marks: dict[Identity, Identity] = {}
 
 
 class PollPublished(Event, frozen=True):

@@ -25,10 +25,12 @@ from plugins.polls.events import (
     PollStarted,
 )
 from plugins.polls.kinds import RANKING
+from plugins.polls.sealing import mark_of
 from plugins.polls.speaking import Speaking
 from plugins.polls.state import Poll
 from plugins.polls.tally import Tally
 from plugins.polls.visibility import is_public
+from plugins.polls.wording import counted
 from relay_bot.plugin import Context, Refuse, Role, parse_iso, timer
 
 _MAX_AHEAD_MS: Final = 30 * 86_400_000
@@ -41,7 +43,9 @@ class Life(Speaking):
 
     def make(self, asked: PollFields, ctx: Context) -> Poll:
         """Make a poll: open it, or keep it for later."""
-        opens_at = self._opens_at(asked, ctx)
+        if asked.state == "draft" and asked.opens_at is not None:
+            raise malformed("opens_at", "a draft is opened by hand: leave out either opens_at or state")
+        opens_at = self.opening_of(asked.opens_at, ctx)
         series = None if asked.series is None else Series(asked.series.series_id, asked.series.index)
         question = define(asked.poll_id or str(uuid.uuid4()), asked, self.settings, ctx.audience, series)
         self.check_new([question])
@@ -49,13 +53,12 @@ class Life(Speaking):
             return self.plan(question, opens_at, ctx)
         return self.open_new(question, ctx)
 
-    def _opens_at(self, asked: PollFields, ctx: Context) -> int | None:
-        if asked.opens_at is None:
+    def opening_of(self, text: str | None, ctx: Context) -> int | None:
+        """Read the time at which a poll is to be opened; `None`: at once, or by hand."""
+        if text is None:
             return None
-        if asked.state == "draft":
-            raise malformed("opens_at", "a draft is opened by hand: leave out either opens_at or state")
         try:
-            opens_at = parse_iso(asked.opens_at)
+            opens_at = parse_iso(text)
         except (ValueError, OverflowError) as error:
             raise malformed("opens_at", str(error)) from None
         if opens_at > ctx.now + _MAX_AHEAD_MS:
@@ -67,14 +70,17 @@ class Life(Speaking):
         if any(question.poll_id in self.state.polls for question in questions):
             raise Refuse("poll_exists", "there is a poll with this id; choose another", field="poll_id")
         if len(self.state.polls) + len(questions) > self.settings.max_polls:
-            raise Refuse("busy", f"this hall has at most {self.settings.max_polls} polls, which is the limit")
+            raise Refuse(
+                "busy", f"this hall has at most {counted(self.settings.max_polls, 'poll')}, which is the limit"
+            )
         for question in questions:
             check_size(question)
 
     def check_open(self) -> None:
         """Refuse to open one poll more than may be open."""
         if len(self.state.running()) >= self.settings.max_open:
-            raise Refuse("busy", f"{self.settings.max_open} polls are open; close one first")
+            are = "is" if self.settings.max_open == 1 else "are"
+            raise Refuse("busy", f"{counted(self.settings.max_open, 'poll')} {are} open; close one first")
 
     def open_new(self, made: Question, ctx: Context) -> Poll:
         """Make a poll and open it."""
@@ -165,7 +171,9 @@ class Life(Speaking):
         if poll.rules.kind == "quiz":
             raise Refuse("forbidden", "the answers of this quiz were told: run it again")
         self.check_open()
-        ctx.record(PollReopened(poll.poll_id, ctx.now, None if duration_ms is None else ctx.now + duration_ms))
+        key = self.key(poll, ctx)
+        marks = {mark_of(key, identity): identity for identity in poll.ballots}
+        ctx.record(PollReopened(poll.poll_id, ctx.now, None if duration_ms is None else ctx.now + duration_ms, marks))
         self._set_deadline(poll, ctx)
         self.say_poll(poll, ctx)
         self.say_results(poll, ctx)
@@ -245,6 +253,8 @@ class Life(Speaking):
             total_votes=tally.total_votes,
             correct=tally.correct,
             words=dict(sorted(tally.words.items())),
+            spellings=_sorted_within(tally.spellings),
+            meant=_sorted_within(tally.meant),
             answers=dict(sorted(tally.answers.items())),
             voters=poll.total_voters,
             inferred=poll.inferred_voters,
@@ -252,10 +262,9 @@ class Life(Speaking):
         )
 
     def _destroy_key(self, poll: Poll, ctx: Context) -> None:
-        if poll.rules.anonymous:
-            self._keys.pop(poll.poll_id, None)
-            self._tallies.pop(poll.poll_id, None)
-            ctx.destroy_secret(f"ballots.{poll.poll_id}")
+        self._keys.pop(poll.poll_id, None)
+        self._tallies.pop(poll.poll_id, None)
+        ctx.destroy_secret(f"ballots.{poll.poll_id}")
 
     def discard(self, poll: Poll, ctx: Context) -> None:
         """Put a poll out of sight for good: participants are told nothing of its results."""
@@ -355,3 +364,7 @@ def _as_poll(question: Question) -> Poll:
         question.poll_id, question.question, question.options, question.min_choices, question.max_choices,
         question.rules, opened_at=0, closes_at=0, opens_at=0, remaining_ms=0,
     )  # fmt: skip
+
+
+def _sorted_within(counters: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
+    return {key: dict(sorted(inner.items())) for key, inner in sorted(counters.items())}

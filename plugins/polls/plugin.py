@@ -41,6 +41,10 @@ class PollsPlugin(Envelopes, Commands, Routes):
             to = [each.identity for each in people if is_host(each.role) or is_addressed(poll, each.identity)]
             if to:
                 ctx.publish("poll", views.announcement(poll, self.hall.seq), to=to)
+            for each in people:
+                if self.was_dropped(poll, each.identity):
+                    said = {"poll_id": poll.poll_id, "seq": self.hall.seq, "reason": "left"}
+                    ctx.publish("poll_vote_dropped", said, to=(each.identity,))
 
     def say_again(self, event: Event, ctx: Context) -> None:
         """Say that a poll is closed, where that may not have been said before a restart."""
@@ -53,6 +57,8 @@ class PollsPlugin(Envelopes, Commands, Routes):
         said = views.announcement(poll, self.hall.seq)
         ballot = self.own_ballot(poll, participant.identity)
         said["my_vote"] = None if ballot is None else KINDS[poll.rules.kind].own(poll, ballot)
+        if self.was_dropped(poll, participant.identity):
+            said["vote_dropped"] = True
         if poll.rules.eligible is not None:
             said["may_vote"] = poll.rules.eligible.has(participant.identity, participant.role.label)
         # `results` is the mode in `poll`; here, as ever, the results themselves, for those who may see them.

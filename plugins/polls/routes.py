@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from plugins.polls import leaderboard, views
-from plugins.polls.asked import WHOLE
 from plugins.polls.bodies import (
     AllPolls,
     CreatePoll,
     DecideRequest,
+    EditRequest,
     ExportAllRequest,
     ExportRequest,
     ExtendRequest,
@@ -23,6 +24,7 @@ from plugins.polls.bodies import (
     StartRequest,
     UseTemplateRequest,
 )
+from plugins.polls.editing import Editing
 from plugins.polls.envelopes import milliseconds
 from plugins.polls.export import Exported, VoteList, VoteView, download
 from plugins.polls.kinds.quiz import points
@@ -48,7 +50,7 @@ class SavedTemplate(msgspec.Struct, frozen=True):
     template: str
 
 
-class Routes(Suggesting, Templates):
+class Routes(Suggesting, Editing, Templates):
     """What backends call. They see everything that is kept."""
 
     @route("POST", "/polls")
@@ -72,6 +74,12 @@ class Routes(Suggesting, Templates):
         poll = self.find(request.poll_id)
         self.start(poll, milliseconds(request.duration_seconds), ctx)
         return self._view(poll, ctx)
+
+    @route("POST", "/polls/{poll_id}/edit")
+    def edit_poll(self, request: EditRequest, ctx: Context) -> PollView:
+        """Change a draft or a scheduled poll; what is left out stays as it is."""
+        self.edit(self.find(request.poll_id), request, ctx)
+        return self._view(self.find(request.poll_id), ctx)
 
     @route("POST", "/polls/{poll_id}/close")
     def close_poll(self, request: OnePoll, ctx: Context) -> PollView:
@@ -160,19 +168,25 @@ class Routes(Suggesting, Templates):
         poll = self.find(request.poll_id)
         if poll.rules.anonymous:
             raise Refuse("forbidden", "this poll is anonymous: its votes can't be told")
-        return VoteList(poll.poll_id, _votes(poll))
+        return VoteList(poll.poll_id, _votes(poll, self.state.names))
 
     @route("GET", "/polls/{poll_id}/export")
     def export_poll(self, request: ExportRequest, ctx: Context) -> Download:
-        """Download one poll as csv, json or html."""
+        """Download one poll as csv, xlsx, json or html."""
         poll = self.find(request.poll_id)
-        return download([self._exported(poll, ctx)], poll.poll_id, request.format, request.part)
+        return download([self._exported(poll, ctx)], poll.poll_id, request.format, request.part, request.delimiter)
 
     @route("GET", "/export/polls")
     def export_polls(self, request: ExportAllRequest, ctx: Context) -> Download:
-        """Download all polls of this hall session that were opened as csv, json or html."""
+        """Download all polls of this hall session that were opened as csv, xlsx, json or html."""
         polls = [poll for poll in self.state.polls.values() if poll.opened_at is not None and poll.archived_at is None]
-        return download([self._exported(poll, ctx) for poll in polls], self.hall.name, request.format, request.part)
+        return download(
+            [self._exported(poll, ctx) for poll in polls],
+            self.hall.name,
+            request.format,
+            request.part,
+            request.delimiter,
+        )
 
     @route("GET", "/series/{series_id}")
     def get_series(self, request: OneSeries, ctx: Context) -> SeriesView:
@@ -208,20 +222,20 @@ class Routes(Suggesting, Templates):
         if whole and leaderboard.is_counted(poll):
             shown["leaderboard"] = msgspec.to_builtins(self.board(poll, host=True)[0])
         if whole and poll.rules.kind == "text":
-            shown["answers"] = msgspec.to_builtins(views.answers(poll, tally))
+            shown["answers"] = msgspec.to_builtins(views.answers(poll, tally, names=self.state.names))
         if poll.suggested:
             shown["suggested"] = msgspec.to_builtins(views.suggestions(poll))
         return msgspec.convert(shown, PollView)
 
     def _exported(self, poll: Poll, ctx: Context) -> Exported:
-        return Exported(self._view(poll, ctx), [] if poll.rules.anonymous else _votes(poll))
+        return Exported(self._view(poll, ctx), [] if poll.rules.anonymous else _votes(poll, self.state.names))
 
 
-def _votes(poll: Poll) -> list[VoteView]:
-    return [_vote(poll, identity, choices) for identity, choices in poll.ballots.items()]
+def _votes(poll: Poll, names: Mapping[str, str]) -> list[VoteView]:
+    return [_vote(poll, identity, choices, names) for identity, choices in poll.ballots.items()]
 
 
-def _vote(poll: Poll, identity: str, choices: tuple[int, ...]) -> VoteView:
+def _vote(poll: Poll, identity: str, choices: tuple[int, ...], names: Mapping[str, str]) -> VoteView:
     rules = poll.rules
     is_quiz = rules.quiz is not None
     took = poll.took.get(identity, 0)
@@ -231,7 +245,8 @@ def _vote(poll: Poll, identity: str, choices: tuple[int, ...]) -> VoteView:
         list(choices),
         rating=choices[0] + rules.scale.min if rules.scale is not None else None,
         text=poll.texts.get(identity),
-        weight=poll.weights.get(identity, WHOLE) / WHOLE if rules.weights is not None else None,
+        weight=poll.weights.get(identity, 0) / rules.weights.unit if rules.weights is not None else None,
         points=points(poll, choices, took) if is_quiz else None,
         seconds=took / 1000 if is_quiz else None,
+        display_name=names.get(identity),
     )

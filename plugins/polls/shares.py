@@ -27,3 +27,12 @@ def leaders(counts: Sequence[int]) -> list[int]:
     """List the options that have the most: several for a tie, none where nothing was counted."""
     most = max(counts, default=0)
     return [index for index, count in enumerate(counts) if count == most] if most > 0 else []
+
+
+def exact(counts: Sequence[int], whole: int | None = None) -> list[float]:
+    """Give percentages to one decimal, each rounded for itself: equals are equal, and they may not add up to 100.
+
+    They are shares of `whole` (the voters, say), else of all that was counted.
+    """
+    total = sum(counts) if whole is None else whole
+    return [(count * 2000 + total) // (2 * total) / 10 if total > 0 else 0.0 for count in counts]

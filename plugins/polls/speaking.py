@@ -17,7 +17,7 @@ from plugins.polls.sealing import unseal, voter_of
 from plugins.polls.settings import PollsSettings
 from plugins.polls.state import Poll, Polls
 from plugins.polls.tally import Ballot, Tally
-from plugins.polls.texts import COMMON, words
+from plugins.polls.texts import stop_words, words
 from plugins.polls.visibility import is_addressed, is_host, is_public, sees_results
 from relay_bot.plugin import Context, Participant, Plugin, Refuse, Role
 
@@ -31,7 +31,7 @@ class Speaking(Plugin[Polls, PollsSettings]):
     anonymous polls, and leaderboards.
     """
 
-    state_version = 2
+    state_version = 3
 
     def __init__(self) -> None:
         self._keys: dict[str, bytes] = {}
@@ -41,8 +41,8 @@ class Speaking(Plugin[Polls, PollsSettings]):
     @cached_property
     def view(self) -> View:
         """What bounds the words that are shown."""
-        own = frozenset(word for text in self.settings.stop_words for word in words(text))
-        return View(self.settings.words_shown, COMMON | own)
+        unwanted = frozenset(word for text in self.settings.stop_words for word in words(text))
+        return View(self.settings.words_shown, stop_words(self.settings.stop_words_language), unwanted)
 
     # -- finding ------------------------------------------------------------------------------------
 
@@ -64,7 +64,7 @@ class Speaking(Plugin[Polls, PollsSettings]):
     # -- anonymous polls ----------------------------------------------------------------------------
 
     def key(self, poll: Poll, ctx: Context) -> bytes:
-        """Give the key of an open anonymous poll."""
+        """Give the key of an open poll: it reads an anonymous one's ballots, and knows voters of the others again."""
         found = self._keys.get(poll.poll_id)
         if found is None:
             found = self._keys[poll.poll_id] = ctx.secret(f"ballots.{poll.poll_id}")
@@ -107,6 +107,13 @@ class Speaking(Plugin[Polls, PollsSettings]):
         voter = voter_of(key, identity)
         sealed = poll.sealed.get(voter)
         return None if sealed is None else unseal(key, voter, sealed)
+
+    def was_dropped(self, poll: Poll, identity: str) -> bool:
+        """Tell whether someone's vote was taken out because they had left."""
+        if not poll.dropped:
+            return False
+        key = self._keys.get(poll.poll_id) if poll.rules.anonymous else None
+        return (identity if key is None else voter_of(key, identity)) in poll.dropped
 
     # -- results ------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from plugins.polls.events import (
     OptionSuggested,
     PollClosed,
     PollDiscarded,
+    PollEdited,
     PollExtended,
     PollOpened,
     PollPaused,
@@ -28,7 +29,7 @@ from plugins.polls.events import (
 )
 from plugins.polls.kinds import KINDS
 from plugins.polls.tally import Ballot, Tally
-from relay_bot.plugin import State
+from relay_bot.plugin import Identity, State
 
 Status = Literal["draft", "scheduled", "open", "paused", "closed", "archived"]
 
@@ -61,7 +62,11 @@ class Poll(Question):
     suggested: dict[str, str] = {}
     """Options that wait for approval, each with who suggested it."""
     suggestions: dict[str, int] = {}
-    """How many options someone has suggested."""
+    """How many options someone has suggested: by their mark, in older journals by their identity."""
+    marks: dict[str, Identity] = {}
+    """While it runs: whose vote is whose, by the poll's key. It outlives the erasure of an identity."""
+    dropped: set[Identity] = set()
+    """Whose vote was taken out because they had left, and who haven't voted again (an anonymous poll's hashes)."""
 
     @property
     def status(self) -> Status:
@@ -103,10 +108,18 @@ class Poll(Question):
         return None if choices is None else Ballot(choices, self.texts.get(identity, ""))
 
 
+def _open(poll: Poll, opened_at: int, closes_at: int | None) -> None:
+    poll.opened_at = opened_at
+    poll.closes_at = closes_at
+    poll.lasts_ms = None if closes_at is None else closes_at - opened_at
+
+
 class Polls(State):
     """All polls by id, in the order in which they were made."""
 
     polls: dict[str, Poll] = {}
+    names: dict[Identity, str] = {}
+    """What voters were called when they voted last, where that isn't their identity."""
 
     # -- life ---------------------------------------------------------------------------------------
 
@@ -115,8 +128,7 @@ class Polls(State):
         poll = self._add(
             event.poll_id, event.question, event.options, event.min_choices, event.max_choices, event.rules
         )
-        poll.opened_at = event.opened_at
-        poll.closes_at = event.closes_at
+        _open(poll, event.opened_at, event.closes_at)
 
     def on_poll_planned(self, event: PollPlanned) -> None:
         """Remember a poll for later."""
@@ -134,9 +146,14 @@ class Polls(State):
 
     def on_poll_started(self, event: PollStarted) -> None:
         """Open a planned poll."""
-        poll = self.polls[event.poll_id]
-        poll.opened_at = event.opened_at
-        poll.closes_at = event.closes_at
+        _open(self.polls[event.poll_id], event.opened_at, event.closes_at)
+
+    def on_poll_edited(self, event: PollEdited) -> None:
+        """Put another question in the place of a planned poll's."""
+        poll = self._add(
+            event.poll_id, event.question, event.options, event.min_choices, event.max_choices, event.rules
+        )
+        poll.opens_at = event.opens_at
 
     def on_poll_postponed(self, event: PollPostponed) -> None:
         """Make a scheduled poll a draft."""
@@ -176,6 +193,8 @@ class Polls(State):
             poll.inferred = set()
             poll.suggested = dict.fromkeys(poll.suggested, "")
             poll.suggestions = {}
+            poll.dropped = set()
+        poll.marks = {}
 
     def on_poll_reopened(self, event: PollReopened) -> None:
         """Take votes again."""
@@ -184,6 +203,7 @@ class Polls(State):
             poll.paused_ms += event.reopened_at - poll.closed_at
         poll.closed_at = None
         poll.closes_at = event.closes_at
+        poll.marks = dict(event.marks)
 
     def on_poll_published(self, event: PollPublished) -> None:
         """Show the results to everybody."""
@@ -210,8 +230,15 @@ class Polls(State):
         if rules.quiz is not None:
             poll.took[identity] = event.took_ms
             poll.names[identity] = event.name
+        if event.name:
+            self.names[identity] = event.name
+        if event.mark:
+            poll.marks[event.mark] = identity
+        if poll.dropped:
+            poll.dropped.discard(identity)
         if rules.weights is not None:
             poll.weights[identity] = event.weight
+            poll.tally.weight += event.weight
             for choice in event.choices:
                 poll.tally.weighted[choice] += event.weight
         if event.inferred:
@@ -223,6 +250,7 @@ class Polls(State):
         KINDS[poll.rules.kind].add(poll, poll.tally, Ballot(choices, poll.texts.pop(identity, "")), -1)
         if poll.rules.weights is not None:
             weight = poll.weights.pop(identity, WHOLE)
+            poll.tally.weight -= weight
             for choice in choices:
                 poll.tally.weighted[choice] -= weight
 
@@ -230,6 +258,7 @@ class Polls(State):
         """Keep a sealed ballot in the place of the voter's last one."""
         poll = self.polls[event.poll_id]
         poll.sealed[event.voter] = event.sealed
+        poll.dropped.discard(event.voter)
         if event.inferred:
             poll.inferred.add(event.voter)
         else:
@@ -240,6 +269,8 @@ class Polls(State):
         poll = self.polls[event.poll_id]
         voter = event.voter
         poll.inferred.discard(voter)
+        if event.reason == "left":
+            poll.dropped.add(voter)
         if poll.rules.anonymous:
             poll.sealed.pop(voter, None)
             return
@@ -255,7 +286,8 @@ class Polls(State):
         """Remember a suggestion until it is decided."""
         poll = self.polls[event.poll_id]
         poll.suggested[event.text] = event.by
-        poll.suggestions[event.by] = poll.suggestions.get(event.by, 0) + 1
+        by = event.mark or event.by
+        poll.suggestions[by] = poll.suggestions.get(by, 0) + 1
 
     def on_option_added(self, event: OptionAdded) -> None:
         """Let a suggested option be voted for."""

@@ -8,15 +8,17 @@ from plugins.polls import views
 from plugins.polls.bodies import SuggestOption
 from plugins.polls.define import malformed
 from plugins.polls.events import OptionAdded, OptionRefused, OptionSuggested
+from plugins.polls.leaving import Leaving
 from plugins.polls.life import Life
-from plugins.polls.sealing import voter_of
+from plugins.polls.sealing import mark_of, voter_of
 from plugins.polls.state import Poll
-from plugins.polls.texts import clean
-from plugins.polls.voting import Voting, in_payload
+from plugins.polls.texts import clean, fold_text
+from plugins.polls.voting import in_payload
+from plugins.polls.wording import counted
 from relay_bot.plugin import Context, Refuse, Role, handle
 
 
-class Suggesting(Voting, Life):
+class Suggesting(Leaving, Life):
     """Polls whose `user_options` are `approval` or `free`."""
 
     @handle(forward=False)
@@ -29,13 +31,13 @@ class Suggesting(Voting, Life):
             text = self._new_option(poll, body.text, ctx)
         except Refuse as refusal:
             raise in_payload(refusal) from None
-        by = ctx.sender.identity
-        if poll.rules.anonymous:
-            by = voter_of(self.key(poll, ctx), by)
+        by, key = ctx.sender.identity, self.key(poll, ctx)
+        mark = voter_of(key, by) if poll.rules.anonymous else mark_of(key, by)
+        by = mark if poll.rules.anonymous else by
         most = self.settings.options_per_participant
-        if poll.suggestions.get(by, 0) >= most:
-            raise Refuse("forbidden", f"you have suggested {most} already, which is the limit")
-        ctx.record(OptionSuggested(poll.poll_id, text, by))
+        if poll.suggestions.get(mark, 0) + (0 if by == mark else poll.suggestions.get(by, 0)) >= most:
+            raise Refuse("forbidden", f"you have suggested {counted(most, 'option')} already, which is the limit")
+        ctx.record(OptionSuggested(poll.poll_id, text, by, mark))
         if poll.rules.user_options == "free":
             self._add(poll, text, ctx)
         else:
@@ -48,7 +50,7 @@ class Suggesting(Voting, Life):
         if not cleaned:
             raise malformed("text", "the text has no visible characters")
         known = [*poll.options, *poll.suggested]
-        if cleaned.casefold() in (option.casefold() for option in known):
+        if fold_text(cleaned) in map(fold_text, known):
             raise malformed("text", "there is such an option already")
         size = len(msgspec.json.encode([views.announcement(poll, 0), list(poll.suggested), cleaned]))
         if len(known) >= self.settings.max_options or size > views.MAX_ANNOUNCEMENT:
@@ -57,8 +59,9 @@ class Suggesting(Voting, Life):
 
     def decide(self, poll: Poll, text: str, *, approved: bool, ctx: Context) -> None:
         """Take or refuse a suggested option."""
-        text = clean(text)
-        if text not in poll.suggested:
+        wanted = fold_text(text)
+        text = next((each for each in poll.suggested if fold_text(each) == wanted), "")
+        if not text:
             raise Refuse("not_found", "no such option waits for approval", field="text")
         if approved:
             self._add(poll, text, ctx)

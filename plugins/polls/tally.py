@@ -23,12 +23,18 @@ class Tally(msgspec.Struct):
     """Selections: what `counts` adds up to; for a text poll the answers."""
     weighted: list[int] = []
     """`counts` by weight, in thousandths; empty where the poll has no weights."""
+    weight: int = 0
+    """The weight of all who voted."""
     correct: int = 0
     """Voters who were right."""
     rankings: dict[str, int] = {}
     """How often each ranking was given, as `2,0,1`."""
     words: dict[str, int] = {}
     """How many voters used each word."""
+    spellings: dict[str, dict[str, int]] = {}
+    """How each word was written, and by how many."""
+    meant: dict[str, dict[str, int]] = {}
+    """The same, of uses that are meant whatever the word (the only one of an answer, capitals as in US)."""
     answers: dict[str, int] = {}
     """Of an anonymous poll: how often each text was given."""
     voters: int = 0
@@ -46,3 +52,11 @@ def shift(counter: dict[str, int], key: str, by: int) -> None:
         counter[key] = now
     else:
         counter.pop(key, None)
+
+
+def shift_within(counters: dict[str, dict[str, int]], key: str, inner: str, by: int) -> None:
+    """Add to a counter of counters that keeps no empty ones."""
+    counter = counters.setdefault(key, {})
+    shift(counter, inner, by)
+    if not counter:
+        del counters[key]

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from plugins.polls import shares
-from plugins.polls.asked import WHOLE, Scale
+from plugins.polls.asked import Scale
 from plugins.polls.kinds import KINDS, RANKING
 from plugins.polls.kinds.base import View
 from plugins.polls.kinds.quiz import solution
@@ -30,6 +30,7 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     text: str
     participant_id: str | None = None
     count: int = 1
+    display_name: str | None = None
 
 
 class Suggestion(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -65,6 +66,9 @@ class PollView(msgspec.Struct, frozen=True, omit_defaults=True):
     opens_at: str | None = None
     remaining_seconds: float | None = None
     voter_percentages: list[int] | None = None
+    shares: list[float] | None = None
+    voter_shares: list[float] | None = None
+    total_weight: float | None = None
     leaders: list[int] | None = None
     tie: bool | None = None
     weighted_counts: list[float] | None = None
@@ -150,21 +154,26 @@ def _of_kind(poll: Poll) -> dict[str, Any]:
 def results(poll: Poll, tally: Tally, seq: int, view: View) -> dict[str, Any]:
     """Make the payload of `poll_results` and `poll_closed`."""
     voters = poll.total_voters
+    counted = tally.weighted or tally.counts
     said: dict[str, Any] = {
         "poll_id": poll.poll_id,
         "seq": seq,
         "status": poll.status,
         "counts": list(tally.counts),
-        "percentages": shares.percentages(tally.counts),
+        "percentages": shares.percentages(counted),
+        "shares": shares.exact(counted),
         "total_voters": voters,
         "total_votes": tally.total_votes,
         "inferred_voters": poll.inferred_voters,
         "closed_at": iso_or_none(poll.closed_at),
     }
     if poll.max_choices > 1 and poll.rules.kind in ("choice", "quiz"):
-        said["voter_percentages"] = shares.of_voters(tally.counts, voters)
-    if tally.weighted:
-        said["weighted_counts"] = [weight / WHOLE for weight in tally.weighted]
+        said["voter_percentages"] = shares.of_voters(counted, tally.weight if tally.weighted else voters)
+        said["voter_shares"] = shares.exact(counted, tally.weight if tally.weighted else voters)
+    if poll.rules.weights is not None:
+        unit = poll.rules.weights.unit
+        said["weighted_counts"] = [weight / unit for weight in tally.weighted]
+        said["total_weight"] = tally.weight / unit
     if poll.rules.kind == "ranking" and poll.closed_at is not None:
         said |= RANKING.final(poll, tally)
     else:
@@ -174,7 +183,9 @@ def results(poll: Poll, tally: Tally, seq: int, view: View) -> dict[str, Any]:
     return said
 
 
-def answers(poll: Poll, tally: Tally, newest: int | None = None) -> list[Answer]:
+def answers(
+    poll: Poll, tally: Tally, newest: int | None = None, names: Mapping[str, str] | None = None
+) -> list[Answer]:
     """List the answers of a text poll, the newest last; those of an anonymous one in the order of their text."""
     if poll.rules.anonymous:
         found = [Answer(text, None, count) for text, count in sorted(tally.answers.items())]
@@ -182,7 +193,7 @@ def answers(poll: Poll, tally: Tally, newest: int | None = None) -> list[Answer]
     texts = list(poll.texts.items())
     if newest is not None:
         texts = texts[-newest:]
-    return [Answer(text, identity) for identity, text in texts]
+    return [Answer(text, identity, 1, (names or {}).get(identity)) for identity, text in texts]
 
 
 def suggestions(poll: Poll) -> list[Suggestion]:
@@ -215,11 +226,40 @@ def notes(options: list[str], said: Mapping[str, Any]) -> list[str]:
         told = (f"{option} {points}" for option, points in zip(options, said["borda"], strict=True))
         found.append("Borda points: " + ", ".join(told))
     if said.get("irv") is not None:
-        winner: int | None = said["irv"]["winner"]
-        found.append("Instant runoff: " + ("no single winner" if winner is None else options[winner]))
+        found.append(_runoff(options, said["irv"]))
     if said.get("explanation"):
         found.append(said["explanation"])
     return found
+
+
+def _runoff(options: list[str], irv: Mapping[str, Any]) -> str:
+    """Say who has won, and what decided where the votes didn't."""
+    winner: int | None = irv["winner"]
+    tie: list[int] = irv["tie"]
+    rounds: list[dict[str, Any]] = irv["rounds"]
+    if winner is not None:
+        told = f"Instant runoff: {options[winner]}"
+    elif tie:
+        told = "Instant runoff: a tie of " + _names(options, tie)
+    else:
+        told = "Instant runoff: no votes"
+    drawn = [
+        f"{_names(options, each['eliminated'])} (round {number})"
+        for number, each in enumerate(rounds, 1)
+        if each.get("by_order")
+    ]
+    if drawn:
+        told += ". Not decided by votes: of equals, the option listed last went out: " + ", ".join(drawn)
+    return told
+
+
+def _names(options: list[str], indices: list[int]) -> str:
+    return ", ".join(options[index] for index in indices)
+
+
+def shown_shares(said: Mapping[str, Any]) -> list[float]:
+    """Give the percentages that people read: of the voters where each has several choices, else of what was counted."""
+    return said.get("voter_shares") or said["shares"]
 
 
 def fitted(said: dict[str, Any]) -> dict[str, Any]:

@@ -6,11 +6,11 @@ from plugins.polls.asked import WHOLE
 from plugins.polls.bodies import Vote
 from plugins.polls.events import SealedVote, Voted, VoteWithdrawn
 from plugins.polls.kinds import KINDS
-from plugins.polls.sealing import seal, unseal, voter_of
+from plugins.polls.sealing import mark_of, seal, unseal, voter_of
 from plugins.polls.speaking import Speaking
 from plugins.polls.state import Poll
 from plugins.polls.tally import Ballot
-from relay_bot.plugin import Context, Participant, Refuse, Role, handle
+from relay_bot.plugin import Context, Refuse, Role, handle
 
 
 class Voting(Speaking):
@@ -21,6 +21,8 @@ class Voting(Speaking):
         """Take a participant's vote; another one of theirs takes its place, where the poll allows it."""
         try:
             poll = self._votable(body.poll_id, ctx)
+            if body.options is not None and not body.options and self._take_back(poll, ctx):
+                return
             ballot = KINDS[poll.rules.kind].read(poll, body)
         except Refuse as refusal:
             raise in_payload(refusal) from None
@@ -56,30 +58,75 @@ class Voting(Speaking):
         person = self.hall.roster.get(ctx.sender.identity)
         return (person.role if person else Role.VIEWER).label
 
+    # -- taking back --------------------------------------------------------------------------------
+
+    def _take_back(self, poll: Poll, ctx: Context) -> bool:
+        """Take the sender's vote out again: `options: []`. False where they have none that could be taken back."""
+        voter = ctx.sender.identity
+        ballot = self.own_ballot(poll, voter)
+        if ballot is None and not poll.rules.anonymous:
+            voter = self._erased(poll, voter, ctx)
+            ballot = poll.ballot(voter)
+        if ballot is None:
+            return poll.min_choices == 0
+        known_as = voter_of(self.key(poll, ctx), voter) if poll.rules.anonymous else voter
+        was_inferred = known_as in poll.inferred
+        _may_change(poll, same=False, inferred=ctx.sender.inferred, was_inferred=was_inferred)
+        self.withdraw(poll, voter, ballot, "voter", ctx)
+        return True
+
+    def withdraw(self, poll: Poll, identity: str, ballot: Ballot, reason: str, ctx: Context) -> None:
+        """Take someone's vote out again, and tell the results."""
+        if poll.rules.anonymous:
+            tally = self.sure_tally(poll, ctx)
+            voter = voter_of(self.key(poll, ctx), identity)
+            ctx.record(VoteWithdrawn(poll.poll_id, voter, reason))
+            KINDS[poll.rules.kind].add(poll, tally, ballot, -1)
+        else:
+            ctx.record(VoteWithdrawn(poll.poll_id, identity, reason))
+        self.say_results(poll, ctx)
+
     # -- named polls --------------------------------------------------------------------------------
 
     def _take(self, poll: Poll, ballot: Ballot, ctx: Context) -> bool:
         identity = ctx.sender.identity
         inferred = ctx.sender.inferred
+        mark = mark_of(self.key(poll, ctx), identity)
         before = poll.ballots.get(identity)
+        earlier = identity
+        if before is None and (earlier := poll.marks.get(mark, identity)) != identity:
+            before = poll.ballots.get(earlier)
         if before is not None:
-            was_inferred = identity in poll.inferred
-            same = before == ballot.choices and poll.texts.get(identity, "") == ballot.text
+            was_inferred = earlier in poll.inferred
+            same = before == ballot.choices and poll.texts.get(earlier, "") == ballot.text
             if same and inferred == was_inferred:
                 return False
             _may_change(poll, same=same, inferred=inferred, was_inferred=was_inferred)
+        # A certain vote that confirms an inferred one must not lose the voter their speed.
+        took = poll.took.get(earlier, 0) if before == ballot.choices else self._took(poll, ctx.now)
+        if before is not None and earlier != identity:
+            ctx.record(VoteWithdrawn(poll.poll_id, earlier, "again"))
         rules = poll.rules
+        name = self._new_name(ctx)
         if rules.kind == "choice" and rules.weights is None:
-            ctx.record(Voted(poll.poll_id, identity, ballot.choices, inferred))
+            ctx.record(Voted(poll.poll_id, identity, ballot.choices, inferred, name=name, mark=mark))
             return True
-        took, name = 0, ""
-        if rules.quiz is not None:
-            # A certain vote that confirms an inferred one must not lose the voter their speed.
-            took = poll.took.get(identity, 0) if before == ballot.choices else self._took(poll, ctx.now)
+        if rules.quiz is None:
+            took = 0
+        else:
             name = ctx.sender.name[:64]
         weight = WHOLE if rules.weights is None else rules.weights.of(identity, self._role(ctx))
-        ctx.record(Voted(poll.poll_id, identity, ballot.choices, inferred, ballot.text, took, name, weight))
+        ctx.record(Voted(poll.poll_id, identity, ballot.choices, inferred, ballot.text, took, name, weight, mark))
         return True
+
+    def _new_name(self, ctx: Context) -> str:
+        """Give the sender's name where it isn't known yet: exports show it beside the identity."""
+        name = ctx.sender.name[:64]
+        return "" if name == self.state.names.get(ctx.sender.identity, ctx.sender.identity) else name
+
+    def _erased(self, poll: Poll, identity: str, ctx: Context) -> str:
+        """Give what somebody is called in a poll in which they voted before they were erased."""
+        return poll.marks.get(mark_of(self.key(poll, ctx), identity), identity)
 
     def _took(self, poll: Poll, now: int) -> int:
         return max(0, now - (poll.opened_at or now) - poll.paused_ms)
@@ -105,26 +152,6 @@ class Voting(Speaking):
             kind.add(poll, tally, before, -1)
         kind.add(poll, tally, ballot, 1)
         return True
-
-    # -- those who leave ----------------------------------------------------------------------------
-
-    def left(self, participant: Participant, ctx: Context) -> None:
-        """Take out the votes of someone who left, where the settings want it."""
-        if self.settings.votes_of_leavers == "keep":
-            return
-        for poll in self.state.running():
-            voter = participant.identity
-            if poll.rules.anonymous:
-                tally = self.sure_tally(poll, ctx)
-                ballot = self.own_ballot(poll, voter)
-                voter = voter_of(self.key(poll, ctx), voter)
-                if ballot is not None:
-                    KINDS[poll.rules.kind].add(poll, tally, ballot, -1)
-            else:
-                ballot = poll.ballot(voter)
-            if ballot is not None:
-                ctx.record(VoteWithdrawn(poll.poll_id, voter))
-                self.say_results(poll, ctx)
 
 
 def _may_change(poll: Poll, *, same: bool, inferred: bool, was_inferred: bool) -> None:

@@ -30,15 +30,17 @@ def spaces_folded(text: str) -> str:
     return " ".join(text.split())
 
 
-def fold_text(text: str) -> str:
+def fold_text(text: str, *, case: bool = True) -> str:
     """Give the key by which two texts are the same to a reader.
 
     Normal form C, whatever the case; without what is invisible (what makes an emoji another one stays); spaces folded.
+    With `case=False` upper and lower case stay different.
     """
     if text.isascii() and text.isprintable():
-        return " ".join(text.casefold().split())
-    folded = unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).casefold())
-    return " ".join(_IGNORED.sub("", folded).replace("i̇", "i").split())
+        return spaces_folded(text.casefold() if case else text)
+    if case:
+        text = unicodedata.normalize("NFD", text).casefold().replace("i̇", "i")
+    return spaces_folded(_IGNORED.sub("", unicodedata.normalize("NFC", text)))
 
 
 def fold_to_match(text: str) -> str:

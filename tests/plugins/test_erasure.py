@@ -47,7 +47,7 @@ NO_IDENTITIES = {
     "announcement_id", "correct", "display_name", "effect", "emoji", "error", "explanation", "id", "kind", "labels",
     "level", "message_id", "method", "mode", "name", "option", "options", "outcome", "plugin", "poll_id", "question",
     "reason", "reply_to", "rerun_of", "results", "roles", "sanction", "series_id", "text", "topic", "user_options",
-    "answers", "final", "held_id", "payload", "rankings", "type", "words",
+    "answers", "final", "held_id", "payload", "rankings", "type", "words", "spellings", "meant",
 }  # fmt: skip
 """Fields with texts that are no identities, whichever plugin they are of."""
 KEYS = {

@@ -9,7 +9,7 @@ import msgspec
 
 from plugins.polls.asked import Question
 from plugins.polls.tally import Ballot, Tally
-from relay_bot.plugin import Refuse
+from relay_bot.plugin import Refuse, fold_text
 
 Choice = int | str
 """An option by its index or by its text."""
@@ -35,6 +35,9 @@ class View(msgspec.Struct, frozen=True):
 
     words_shown: int = 50
     stop_words: frozenset[str] = frozenset()
+    """Words that say nothing, except where they are surely meant."""
+    unwanted: frozenset[str] = frozenset()
+    """Words that are never shown."""
 
 
 class PollKind(Protocol):
@@ -63,17 +66,27 @@ def indices(asked: Question, named: Sequence[Choice], field: str) -> tuple[int, 
     if len(set(found)) < len(found):
         raise Refuse("invalid_choice", "an option is named twice", field=field)
     if not asked.min_choices <= len(found) <= asked.max_choices:
-        least, most = asked.min_choices, asked.max_choices
-        wanted = str(least) if least == most else f"{least} to {most}"
-        raise Refuse("invalid_choice", f"choose {wanted} different options", field=field)
+        raise Refuse("invalid_choice", f"choose {_wanted(asked.min_choices, asked.max_choices)}", field=field)
     return found
 
 
+def _wanted(least: int, most: int) -> str:
+    if most == 1:
+        return "one option"
+    return f"{least} different options" if least == most else f"{least} to {most} different options"
+
+
 def _index(options: Sequence[str], choice: Choice, field: str) -> int:
+    if not options:
+        raise Refuse("invalid_choice", "the poll has no options yet: suggest one", field=field)
     if isinstance(choice, str):
-        if choice not in options:
+        if choice in options:
+            return options.index(choice)
+        key = fold_text(choice, case=False)
+        found = next((index for index, option in enumerate(options) if fold_text(option, case=False) == key), None)
+        if found is None:
             raise Refuse("invalid_choice", "the poll has no option with this text", field=field)
-        return options.index(choice)
+        return found
     if not 0 <= choice < len(options):
         raise Refuse("invalid_choice", f"options are numbered 0 to {len(options) - 1}", field=field)
     return choice

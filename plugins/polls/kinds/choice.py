@@ -34,7 +34,7 @@ class ChoiceKind:
 
     def results(self, asked: Question, tally: Tally, view: View) -> dict[str, Any]:
         """Give the options that lead: more than one is a tie."""
-        leading = leaders(tally.counts)
+        leading = leaders(tally.weighted or tally.counts)
         return {"leaders": leading, "tie": len(leading) > 1}
 
     def own(self, asked: Question, ballot: Ballot) -> Any:

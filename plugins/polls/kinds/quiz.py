@@ -41,13 +41,13 @@ def is_right(asked: Question, choices: tuple[int, ...]) -> bool:
 def points(asked: Question, choices: tuple[int, ...], took_ms: int) -> int:
     """Give the points of an answer that took so long; a wrong one may cost some.
 
-    The bonus falls from `speed_bonus` at once to 0 at the end of the duration that was announced first.
+    The bonus falls from `speed_bonus` at once to 0 at the end of the duration that was announced at the opening.
     """
     quiz = asked.rules.quiz
     if quiz is None:
         return 0
     if choices != quiz.correct:
         return -quiz.negative_points
-    duration = asked.rules.duration_ms
+    duration = asked.rules.duration_ms if asked.lasts_ms is None else asked.lasts_ms
     bonus = quiz.speed_bonus * max(0, duration - took_ms) // duration if duration else 0
     return quiz.points + bonus

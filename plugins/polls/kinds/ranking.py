@@ -72,11 +72,12 @@ def instant_runoff(options: int, rankings: Rankings) -> dict[str, Any]:
 
     Of those with the fewest, all that have none go at once; else the one that had fewer in the latest earlier
     round in which they differ, and if they never did, the one listed last (`by_order` says so in that round).
-    A last two who are equal are a `tie` with no winner.
+    A last two who are equal are a `tie` with no winner; so are several who are equal, where no ballot names another.
 
     Returns:
         `winner` (an index or `None`), `tie` (the options that share the win, if they do), and `rounds`: each
-        with `counts` (`None` for those eliminated before), `eliminated`, and `exhausted` ballots.
+        with `counts` (`None` for those eliminated before), `eliminated`, and `exhausted` ballots; and `by_order` where
+        the listed order has decided in some round.
     """
     standing = set(range(options))
     piles: dict[int, list[tuple[tuple[int, ...], int, int]]] = {option: [] for option in range(options)}
@@ -85,6 +86,7 @@ def instant_runoff(options: int, rankings: Rankings) -> dict[str, Any]:
     rounds: list[dict[str, Any]] = []
     history: list[dict[int, int]] = []
     exhausted = 0
+    equal: list[int] = []
     while True:
         counts = {option: sum(count for _, _, count in piles[option]) for option in standing}
         history.append(counts)
@@ -96,15 +98,36 @@ def instant_runoff(options: int, rankings: Rankings) -> dict[str, Any]:
         rounds.append(entry)
         winners = _decided(counts)
         if winners is not None:
-            tie = winners if len(winners) > 1 else []
-            return {"winner": winners[0] if len(winners) == 1 else None, "tie": tie, "rounds": rounds}
+            tie = equal or (winners if len(winners) > 1 else [])
+            winner = winners[0] if len(winners) == 1 else None
+            return {"winner": winner, "tie": tie, "rounds": rounds} | _told_order(rounds)
+        if not equal and _is_hopeless(counts, piles, standing):
+            equal = sorted(standing)
         losers, by_order = _losers(counts, history[:-1])
         entry["eliminated"] = losers
-        if by_order:
+        if by_order and not equal:  # else who goes first decides nothing
             entry["by_order"] = True
         standing.difference_update(losers)
         for loser in losers:
             exhausted += _transfer(piles.pop(loser), piles, standing)
+
+
+def _told_order(rounds: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"by_order": True} if any(each.get("by_order") for each in rounds) else {}
+
+
+def _is_hopeless(
+    counts: dict[int, int], piles: dict[int, list[tuple[tuple[int, ...], int, int]]], standing: set[int]
+) -> bool:
+    """Tell whether all who stand are equal, and no ballot of theirs could go to another."""
+    if len(set(counts.values())) > 1:
+        return False
+    return not any(
+        following in standing
+        for option in standing
+        for ranking, place, _ in piles[option]
+        for following in ranking[place + 1 :]
+    )
 
 
 def _decided(counts: dict[int, int]) -> list[int] | None:

@@ -183,7 +183,7 @@ async def test_a_ranking_keeps_results_but_no_single_ranking(kit: HallKit, host:
 
 @pytest.mark.parametrize("drop", [False, True])
 async def test_votes_of_those_who_left(tmp_path: Path, drop: bool) -> None:
-    settings = {"votes_of_leavers": "drop" if drop else "keep"}
+    settings = {"votes_of_leavers": "drop" if drop else "keep", "grace_seconds": 0}
     async with HallKit.open(tmp_path, {"polls": settings}) as kit:
         host = await kit.join("host", role="host")
         voters = await _open(kit, host)
@@ -206,8 +206,13 @@ async def test_a_session_that_is_opened_again_knows_each_own_vote(kit: HallKit, 
     """As after a failure, or an erasure: nobody joins, and nothing else asks for the key."""
     voters = await _open(kit, host)
     await _vote(voters)
+    await host.ask("poll", {"poll_id": "other", "question": "?", "options": ["x", "y"]})
+    gone = await kit.join("gone")
+    await gone.ask("poll_response", {"poll_id": "other", "option": 0})
+    gone.leave()
+    await host.ask("poll_discard", {"poll_id": "other"})
     before = kit.hall.session
-    await kit.hall.erase("nobody", "erased-1")
+    await kit.hall.erase("gone", "erased-1")
     assert kit.hall.session is not before
     for guest in voters:
         [poll] = (await guest.ask("sync", {}))["polls"]

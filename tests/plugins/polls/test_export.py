@@ -70,7 +70,7 @@ async def test_json(kit: HallKit, host: Guest, ann: Guest) -> None:
     _, text = await _file(kit, format="json")
     (exported,) = json.loads(text)["polls"]
     assert exported["poll"]["question"] == EVIL
-    assert exported["votes"] == [{"participant_id": "ann", "inferred": False, "choices": [1]}]
+    assert exported["votes"] == [{"participant_id": "ann", "inferred": False, "choices": [1], "display_name": "Ann"}]
 
 
 LIKELY = {"min": 0, "max": 10, "labels": ["not at all", "<likely>"]}

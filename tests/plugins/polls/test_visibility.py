@@ -184,7 +184,7 @@ async def test_text_answers_go_to_hosts_alone(kit: HallKit, host: Guest, ann: Gu
     await host.ask("poll_close", {"poll_id": "p"})
     await kit.settle()
     assert "Secret Sentence" not in told(ben)
-    assert ben.last("poll_closed")["words"] == [{"word": "secret", "count": 1}, {"word": "sentence", "count": 1}]
+    assert ben.last("poll_closed")["words"] == [{"word": "Secret", "count": 1}, {"word": "Sentence", "count": 1}]
     assert host.last("poll_results")["answers"] == answers["answers"]
 
 
