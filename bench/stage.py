@@ -43,6 +43,8 @@ class Plan:
     native_votes: int = 250  # of each participant in a burst with answers on the native link
     native_halls: int = 200
     native_audience: int = 1_000
+    crowd: int = 1_000
+    crowd_bursts: int = 4
     socket_frames: int = 200_000
     journal_votes: int = 200_000
     restart_votes: int = 100_000
@@ -85,10 +87,10 @@ class Stage:
         """A bare echo on the Go SDK."""
         return self._own(Bare(identity, [self._programs.echo, identity], self.server, answers=True))
 
-    def relay_bot(self, name: str, include: list[str], link: Link = "sdk") -> RelayBot:
+    def relay_bot(self, name: str, include: list[str], link: Link = "sdk", group: str = "") -> RelayBot:
         if link == "native":
             ensure_link(self.voice)
-        return self._own(RelayBot(name, self.server, self.directory, include, link))
+        return self._own(RelayBot(name, self.server, self.directory, include, link, group))
 
     def _own(self, bot: _Bot) -> _Bot:
         self._owned.callback(bot.close)

@@ -53,15 +53,23 @@ class RelayBot:
         directory: Where its configuration, database and log go.
         include: The globs of the halls that it serves.
         link: What it stands on; the native one's program has to be there.
+        group: For how many an ack packet is, where it is not as the bot has it: see `bench.drive.grouped`.
     """
 
     identity = "relay-bot"
     answers = True
 
     def __init__(
-        self, name: str, server: LiveKitServer, directory: Path, include: Sequence[str], link: Link = "sdk"
+        self,
+        name: str,
+        server: LiveKitServer,
+        directory: Path,
+        include: Sequence[str],
+        link: Link = "sdk",
+        group: str = "",
     ) -> None:
         self.name = name
+        self._program = ["bench.drive.grouped", group] if group else ["relay_bot"]
         self.database = directory / f"{name}.db"
         self._server = server
         self._config = directory / f"{name}.yaml"
@@ -92,7 +100,7 @@ class RelayBot:
         }
         self._child = Child(
             self.name,
-            [sys.executable, "-m", "relay_bot", "run", "--config", self._config],
+            [sys.executable, "-m", *self._program, "run", "--config", self._config],
             log=self._log,
             env=os.environ | livekit_environment(self._server) | environment,
             cwd=_CHECKOUT,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from bench.drive.hall import carry_frames
 from bench.drive.ours import RelayBot
 from bench.errors import BenchError
-from bench.measure import Spread, idle_share, memory_bytes
+from bench.measure import Spread, cpu_seconds, idle_share, memory_bytes, wait_until_quiet
 from bench.report import Row
 from bench.scenarios.halls import message_cost
 from bench.scenarios.votes import ROUND_TRIP, Acked, acked_burst, cpu_row, require, round_trip_rows
@@ -29,6 +29,15 @@ PACKETS_HOLD = 1.3
 ALL_VOTING = "native link: the same with all of them voting, so that each message comes, is kept and is told alone"
 SOCKET = "native link: our side of its socket, from there to the mailbox, no SDK: CPU a packet"
 AUDIENCE = "native link: {:,} participants vote once within the same second"
+CROWD = "native link: {:,} participants vote in one moment, {}: acks in groups, against one packet for all of a commit"
+CROWD_MS_HOLD = 600.0
+_CROWD_FIGURES = {
+    "p50_ms": "ack p50",
+    "p99_ms": "ack p99",
+    "bot_ms": "CPU of the bot",
+    "sfu_ms": "CPU of the SFU",
+}
+_MOMENT_SECONDS = 0.2
 
 _ROUNDS = 3  # of what needs new processes, or as many seconds
 _SETTLE_SECONDS = 5.0
@@ -242,6 +251,66 @@ def audience(stage: Stage) -> list[Row]:
     ]
 
 
+def crowd(stage: Stage) -> list[Row]:
+    """A crowd votes in one moment: ack packets in groups as the bot makes them, against one for all of a commit.
+
+    In turns, each time a new process for the same participants. The first burst is not counted: with their first packet
+    participants make the connection that they send over. CPU is that of the bot and of the SFU.
+    """
+    plan, name = stage.plan, "moment"
+    with stage.voice.busy(f"{plan.crowd:,} participants join a hall"):
+        stage.crowd.join([name], plan.crowd)
+    figures: dict[str, list[float]] = {}
+    for number in range(min(plan.rounds, _ROUNDS)):
+        for kind, group in (("groups", ""), ("one", "one")):
+            bot = stage.relay_bot(f"{name}-{kind}-{number}", [name], "native", group)
+            bot.start()
+            bot.open_poll(name, POLL, OPTIONS)
+            _vote_at_once(stage, bot, name)
+            for _ in range(plan.crowd_bursts):
+                for figure, value in _vote_at_once(stage, bot, name).items():
+                    figures.setdefault(f"{kind}_{figure}", []).append(value)
+            bot.close()
+    stage.close_halls([name])
+    return [_crowd_row(figure, plan.crowd, figures) for figure in ("p50_ms", "p99_ms", "bot_ms", "sfu_ms")]
+
+
+def _vote_at_once(stage: Stage, bot: RelayBot, hall: str) -> dict[str, float]:
+    before = cpu_seconds(bot.pid), cpu_seconds(stage.server.pid)
+    outcome = stage.crowd.burst(
+        bot.identity,
+        POLL,
+        halls=[hall],
+        votes=1,
+        options=OPTIONS,
+        with_id=True,
+        spread_seconds=_MOMENT_SECONDS,
+        resend_seconds=_RESEND_SECONDS,
+    )
+    require(outcome.acked == stage.plan.crowd, f"{outcome.acked:,} of {stage.plan.crowd:,} votes were answered")
+    wait_until_quiet(bot.pid, 0.0)
+    return {
+        "p50_ms": outcome.latency_ms.p50,
+        "p99_ms": outcome.latency_ms.p99,
+        "bot_ms": (cpu_seconds(bot.pid) - before[0]) * 1e3,
+        "sfu_ms": (cpu_seconds(stage.server.pid) - before[1]) * 1e3,
+    }
+
+
+def _crowd_row(figure: str, people: int, figures: dict[str, list[float]]) -> Row:
+    groups, one = figures[f"groups_{figure}"], figures[f"one_{figure}"]
+    return Row(
+        f"native_crowd_{figure}",
+        CROWD.format(people, _CROWD_FIGURES[figure]),
+        "≤ 600 ms" if figure == "p99_ms" else "–",
+        f"{Spread.of(groups).median:.0f} ms",
+        f"{Spread.of(one).median:.0f} ms",
+        Spread.of_ratios(groups, one),
+        figure != "p99_ms" or Spread.of(groups).median <= CROWD_MS_HOLD,
+        samples={"groups": groups, "one": one},
+    )
+
+
 def socket(frames: int, rounds: int) -> list[Row]:
     """What a packet costs between the link's socket and the hall's mailbox, alone and with others.
 
@@ -264,4 +333,5 @@ SCENARIOS: dict[str, Callable[[Stage], list[Row]]] = {
     "native_rtt": round_trip,
     "native_halls": halls,
     "native_audience": audience,
+    "native_crowd": crowd,
 }
