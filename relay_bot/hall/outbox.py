@@ -27,6 +27,8 @@ _SHARED_ID_CHARS: Final = 16
 _ACK_ROOM: Final = MAX_ENVELOPE_BYTES - 400
 _DELIVERIES_A_SECOND: Final = 2_000
 """Packets of one snapshot that the SFU delivers each second: in a larger hall its newer ones come less often."""
+_ACKS_AHEAD: Final = 32
+"""Acks that may be on their way through the link at once."""
 _LONGEST_PAUSE: Final = 2.5
 
 
@@ -268,8 +270,27 @@ class Outbox:
 
     async def _send_next(self) -> None:
         async with self._turn:
-            if self._packets:
+            if self._packets and self._packets[0].ack:
+                await self._send_acks()
+            elif self._packets:
                 await self._send_first()
+
+    async def _send_acks(self) -> None:
+        """Send the acks that come first, without waiting for one before the next: a link keeps the order of calls."""
+        acks: list[Packet] = []
+        while self._packets and self._packets[0].ack and len(acks) < _ACKS_AHEAD:
+            acks.append(self._packets.popleft())
+        metrics.OUTBOX.dec(len(acks))
+        self._sending += len(acks)  # from now on: their tasks begin a turn of the loop later
+        try:
+            failures = await asyncio.gather(*map(self._send, acks), return_exceptions=True)
+        finally:
+            self._sending -= len(acks)
+        self._out += len(acks)
+        self._note_said()
+        for failure in failures:
+            if failure is not None:
+                raise failure
 
     async def _send_first(self) -> None:
         metrics.OUTBOX.dec()
@@ -299,7 +320,7 @@ class Outbox:
         parts = 0
         for part in addressed(len(packet.data), to, packet.topic, self._link):
             while acks_between and parts and self._packets and self._packets[0].ack:
-                await self._send_first()
+                await self._send_acks()
             parts += 1
             await self._publish(packet, part)
         if not parts:

@@ -261,3 +261,15 @@ async def test_at_a_stop_one_sends_at_a_time_and_in_order() -> None:
     task.cancel()
     assert [data for data, _ in seat.sent] == [str(number).encode() for number in range(200)]
     assert seat.most_at_once == 1
+
+
+async def test_acks_do_not_wait_for_one_another_and_keep_their_order() -> None:
+    """A round trip through the link for each would be a crowd's wait."""
+    seat = LimitedSeat()
+    outbox = Outbox("hall", 4.0)
+    outbox.seated(seat)
+    names = [str(number).encode() for number in range(100)]
+    outbox.put([*(Packet(name, ("ann",), ack=True) for name in names), Packet(b"said", ("ann",))])
+    await outbox.flush(10)
+    assert [data for data, _ in seat.sent] == [*names, b"said"]
+    assert seat.most_at_once == 32
