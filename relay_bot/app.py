@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import structlog
 
-from relay_bot import __version__
+from relay_bot import __version__, descriptors
 from relay_bot.control.effects_api import EffectsApi
 from relay_bot.control.events_api import EventsApi
 from relay_bot.control.guard import Guard, control_token
@@ -26,7 +26,7 @@ from relay_bot.control.rooms_api import RoomsApi
 from relay_bot.control.server import ControlServer
 from relay_bot.control.shelf_api import ShelfApi
 from relay_bot.control.show_api import ShowApi
-from relay_bot.hall.halls import Halls
+from relay_bot.hall.halls import Halls, Hinted
 from relay_bot.hall.plugins import load_plugins, personal_of_others
 from relay_bot.hall.services import Services
 from relay_bot.hall.shelf import Shelf
@@ -97,7 +97,8 @@ class App:
         await shelf.load()
         others = personal_of_others(settings.plugins, self._base, plugins)
         self._services = Services(settings, journal, link, rooms, plugins, watchdog, shelf, others)
-        halls = self._halls = Halls(self._services)
+        limit = descriptors.raise_limit()
+        halls = self._halls = Halls(self._services, descriptors.halls_that_fit(limit, link.name))
         self._stages.append(("halls", halls.stop, 10.0))
         once = IdempotencyLog(journal, f"control {settings.control.host}:{settings.control.port}")
         await once.start()
@@ -114,9 +115,17 @@ class App:
         def troubles() -> list[Trouble]:
             return supervisor.troubles() + watchdog.troubles() + halls.troubles()
 
-        operations += ProcessApi(halls, journal, lambda: describe(operations, __version__), troubles).operations()
-        webhook = webhook_handler(Webhooks(settings.livekit), halls)
-        self.control = ControlServer(settings.control, Guard(settings.control, token), operations, webhook)
+        operations += ProcessApi(
+            halls, journal, lambda: describe(operations, __version__), troubles, lambda: halls.trouble
+        ).operations()
+        webhook = webhook_handler(Webhooks(settings.livekit), Hinted(halls))
+        self.control = ControlServer(
+            settings.control,
+            Guard(settings.control, token),
+            operations,
+            webhook,
+            most_connections=descriptors.for_control(limit),
+        )
         await self.control.start()
         self._stages.append(("control", self.control.stop, 5.0))
         tune_interpreter()

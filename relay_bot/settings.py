@@ -124,7 +124,11 @@ class ControlSettings(_Section, frozen=True):
     token: str = ""
     token_file: str = ".relay/control-token"  # noqa: S105  (where a generated token is kept)
     allowed_hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "::1")
+    """Host headers that are served: names, addresses, and networks such as 10.0.0.0/8. Without a port."""
     allowed_origins: tuple[str, ...] = ()
+    """Web pages that may call, such as https://desk.example."""
+    trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")
+    """Addresses and networks whose `X-Forwarded-For` is believed."""
     max_body_bytes: Annotated[int, msgspec.Meta(ge=1000, le=10_000_000)] = 262_144
     public_livekit_url: str = ""
     """The address that join answers give to clients, where it differs from `livekit.url`."""

@@ -19,6 +19,10 @@ log = structlog.get_logger("control")
 
 _MIN_TOKEN_CHARS: Final = 16
 """A shorter file was cut off while it was written: an empty token would let everybody in."""
+MIN_PUBLIC_TOKEN_CHARS: Final = 32
+"""Of a token that other machines can try to guess."""
+PROBES: Final = frozenset({"/health", "/ready", "/metrics"})
+"""What orchestrators and Prometheus ask for, by whatever address the machine or pod has just then."""
 
 
 def control_token(settings: ControlSettings, base: Path) -> str:
@@ -26,17 +30,30 @@ def control_token(settings: ControlSettings, base: Path) -> str:
 
     Raises `SettingsError` where the endpoint would be reachable from outside with a generated one.
     """
+    if problem := exposed(settings):
+        raise SettingsError(problem)
     if settings.token:
         return settings.token
-    if not settings.socket and not _is_loopback(settings.host):
-        raise SettingsError(
-            f"control.host: {settings.host} is reachable from other machines: set RELAY_CONTROL_TOKEN, or use 127.0.0.1"
-        )
     path = base / settings.token_file
     try:
         return _kept_token(path) if path.exists() else _new_token(path)
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"control.token_file: {path} can't be used: {error}; or set RELAY_CONTROL_TOKEN") from error
+
+
+def exposed(settings: ControlSettings) -> str:
+    """Tell why the endpoint may not be opened beyond this machine as it is configured; empty = it may."""
+    if settings.socket or _is_loopback(settings.host):
+        return ""
+    where = f"control.host: {settings.host} is reachable from other machines"
+    if not settings.token:
+        return f"{where}: set RELAY_CONTROL_TOKEN, or use 127.0.0.1"
+    if len(settings.token) < MIN_PUBLIC_TOKEN_CHARS:
+        return (
+            f"{where}, and control.token has {len(settings.token)} characters: set RELAY_CONTROL_TOKEN to one of at "
+            f"least {MIN_PUBLIC_TOKEN_CHARS}, such as `openssl rand -hex 32` makes"
+        )
+    return ""
 
 
 def _new_token(path: Path) -> str:
@@ -54,8 +71,11 @@ def _new_token(path: Path) -> str:
 
 def _kept_token(path: Path) -> str:
     if path.stat().st_mode & 0o077:
-        path.chmod(0o600)
-        log.warning("control.token_was_readable", file=str(path))
+        try:
+            path.chmod(0o600)
+            log.warning("control.token_was_readable", file=str(path))
+        except OSError as error:  # mounted for reading, or another user's: whoever put it there chose its mode
+            log.warning("control.token_is_readable", file=str(path), error=error.strerror)
     token = path.read_text(encoding="ascii").strip()
     if len(token) < _MIN_TOKEN_CHARS:
         raise SettingsError(f"control.token_file: {path} holds no token; remove it, and a new one is made")
@@ -75,7 +95,9 @@ class Guard:
     def __init__(self, settings: ControlSettings, token: str) -> None:
         self._settings = settings
         self._token = token.encode()
-        self._hosts = {host.lower() for host in (settings.host, *settings.allowed_hosts)}
+        entries = [entry.lower().strip("[]") for entry in (settings.host, *settings.allowed_hosts)]
+        self._networks = [network for entry in entries if "/" in entry and (network := _network(entry)) is not None]
+        self._hosts = {entry for entry in entries if "/" not in entry}
 
     def check(self, request: web.Request, *, public: bool, any_host: bool = False) -> None:
         """Let a request through, or raise `ApiError` (401, 403).
@@ -84,11 +106,9 @@ class Guard:
         operator opens could reach an endpoint on their machine (DNS rebinding). `any_host` is for what
         carries a signature: LiveKit calls us by the name in its own configuration.
         """
-        if not (self._settings.socket or any_host) and _host_of(request) not in self._hosts:
+        if not (self._settings.socket or any_host or self._serves(request)):
             raise ApiError(403, "forbidden", "this Host is not served; see control.allowed_hosts")
-        origin = request.headers.get("Origin")
-        if origin is not None and origin not in self._settings.allowed_origins:
-            raise ApiError(403, "forbidden", "web pages are not served; see control.allowed_origins")
+        self.check_origin(request)
         if public:
             return
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
@@ -96,6 +116,34 @@ class Guard:
         same = hmac.compare_digest(given.strip().encode("utf-8", "surrogateescape"), self._token)
         if scheme.lower() != "bearer" or not same:
             raise ApiError(401, "unauthorized", "expected Authorization: Bearer and the control token")
+
+    def check_origin(self, request: web.Request) -> None:
+        """Refuse web pages but those that may call; raises `ApiError` (403)."""
+        origin = request.headers.get("Origin")
+        if origin is not None and origin not in self._settings.allowed_origins:
+            raise ApiError(403, "forbidden", "web pages are not served; see control.allowed_origins")
+
+    def _serves(self, request: web.Request) -> bool:
+        """Tell whether a request's Host is one of ours.
+
+        The probes answer to any IP address: a pod's is not known beforehand, and a page that was brought here
+        by DNS rebinding names itself in Host, never an address.
+        """
+        host = _host_of(request)
+        if host in self._hosts:
+            return True
+        try:
+            address = ipaddress.ip_address(host)
+        except ValueError:
+            return False
+        return request.path in PROBES or any(address in network for network in self._networks)
+
+
+def _network(entry: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+    try:
+        return ipaddress.ip_network(entry, strict=False)
+    except ValueError:
+        return None
 
 
 def _host_of(request: web.Request) -> str:

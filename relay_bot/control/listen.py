@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import os
 import socket
 import stat
 from pathlib import Path
-from typing import Any
-
-from aiohttp import web
 
 from relay_bot.settings import ControlSettings
 
@@ -20,10 +18,11 @@ class ControlError(Exception):
 
 
 class Listener:
-    """Where the endpoint is open; `close` takes a Unix socket's file away."""
+    """Where the endpoint is open: sockets that are bound; `close` takes a Unix socket's file away."""
 
-    def __init__(self, address: str, file: Path | None = None) -> None:
+    def __init__(self, address: str, sockets: list[socket.socket], file: Path | None = None) -> None:
         self.address = address
+        self.sockets = sockets
         self._file = file
         self._inode = file.lstat().st_ino if file else 0
 
@@ -35,12 +34,12 @@ class Listener:
                     self._file.unlink()
 
 
-async def listen(runner: web.AppRunner, settings: ControlSettings) -> Listener:
+async def listen(settings: ControlSettings) -> Listener:
     """Open the endpoint; raises `ControlError`."""
     try:
         if settings.socket:
-            return await _on_unix(runner, Path(settings.socket))
-        return await _on_tcp(runner, settings)
+            return _on_unix(Path(settings.socket))
+        return await _on_tcp(settings)
     except OSError as error:
         key, where = ("socket", settings.socket) if settings.socket else ("port", f"{settings.host}:{settings.port}")
         busy = error.errno == errno.EADDRINUSE
@@ -48,14 +47,38 @@ async def listen(runner: web.AppRunner, settings: ControlSettings) -> Listener:
         raise ControlError(f"control.{key}: {where} {why}; set another control.{key}") from error
 
 
-async def _on_tcp(runner: web.AppRunner, settings: ControlSettings) -> Listener:
-    await web.TCPSite(runner, settings.host, settings.port, reuse_address=True).start()
-    address: Any = runner.addresses[0]
-    host = f"[{address[0]}]" if ":" in address[0] else address[0]
-    return Listener(f"http://{host}:{address[1]}")
+async def _on_tcp(settings: ControlSettings) -> Listener:
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    sockets: list[socket.socket] = []
+    try:
+        port = settings.port
+        for family, kind, protocol, _, address in dict.fromkeys(found):
+            sockets.append(_bound(family, kind, protocol, (address[0], port, *address[2:])))
+            port = port or sockets[0].getsockname()[1]  # port 0 is one port, by all of the host's addresses
+    except OSError:
+        for each in sockets:
+            each.close()
+        raise
+    host, port, *_ = sockets[0].getsockname()
+    return Listener(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}", sockets)
 
 
-async def _on_unix(runner: web.AppRunner, path: Path) -> Listener:
+def _bound(family: int, kind: int, protocol: int, address: tuple[str | int, ...]) -> socket.socket:
+    made = socket.socket(family, kind, protocol)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:  # `::` means all addresses, IPv4's too
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if address[0] == "::" else 1)
+        made.bind(address)
+        made.listen()
+    except OSError:
+        made.close()
+        raise
+    return made
+
+
+def _on_unix(path: Path) -> Listener:
     _make_way(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -64,11 +87,11 @@ async def _on_unix(runner: web.AppRunner, path: Path) -> Listener:
             listener.bind(str(path))
         finally:
             os.umask(before)
-        await web.SockSite(runner, listener).start()
+        listener.listen()
     except BaseException:
         listener.close()
         raise
-    return Listener(f"unix:{path}", path)
+    return Listener(f"unix:{path}", [listener], path)
 
 
 def _make_way(path: Path) -> None:

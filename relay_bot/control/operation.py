@@ -10,13 +10,17 @@ from typing import Any, Final
 import msgspec
 import orjson
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from relay_bot.control.errors import ApiError
+from relay_bot.observe import metrics
 from relay_bot.wire.body import Request
 from relay_bot.wire.envelope import field_of, too_deep
+from relay_bot.wire.whole import convert_whole
 
 _PATH_PART: Final = re.compile(r"{(\w+)}")
-_READ_SECONDS: Final = 30.0
+_READ_SECONDS: Final = 10.0
+"""How long a body may take."""
 MAX_KEY_CHARS: Final = 200
 """The bound of an Idempotency-Key."""
 
@@ -79,16 +83,24 @@ class Operation(msgspec.Struct, frozen=True):
         return _PATH_PART.findall(self.path)
 
 
+async def read_body(request: web.Request) -> bytes:
+    """Read a body, for a limited time; raises `ApiError` (408, 400)."""
+    try:
+        async with asyncio.timeout(_READ_SECONDS):
+            return await request.read()
+    except TimeoutError:
+        metrics.CONNECTIONS_CUT.labels("body").inc()
+        raise ApiError(408, "invalid_request", "the body did not arrive in time") from None
+    except (web.RequestPayloadError, HttpProcessingError):
+        raise ApiError(400, "invalid_request", "the body is not as Content-Encoding or its length says") from None
+
+
 async def read_parameters(operation: Operation, request: web.Request) -> tuple[Any, bytes]:
     """Read and check what a request brings; gives the parameters and the raw body. Raises `ApiError`."""
     raw = b""
     values: dict[str, Any] = {}
     if operation.method == "POST":
-        try:
-            async with asyncio.timeout(_READ_SECONDS):
-                raw = await request.read()
-        except TimeoutError:
-            raise ApiError(408, "invalid_request", "the body did not arrive in time") from None
+        raw = await read_body(request)
         values = _json_object(request, raw)
     else:
         values = dict(request.query)
@@ -99,7 +111,7 @@ async def read_parameters(operation: Operation, request: web.Request) -> tuple[A
         raise ApiError(422, "validation_error", f"{name}: it stands in the path already", field=name)
     values |= request.match_info
     try:
-        return msgspec.convert(values, operation.request_type, strict=strict), raw
+        return convert_whole(values, operation.request_type, strict=strict), raw
     except msgspec.ValidationError as error:
         text, path = field_of(error, "")
         field = path.removeprefix(".") or None

@@ -5,27 +5,31 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 import structlog
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from relay_bot.control.hall_api import NoParameters
 from relay_bot.control.hall_set import HallSet
-from relay_bot.control.operation import Call, Operation
+from relay_bot.control.operation import Call, Operation, read_body
 from relay_bot.hall.supervisor import Trouble
 from relay_bot.journal.batch import Unavailable
 from relay_bot.journal.writer import Journal
 from relay_bot.livekit.webhooks import WebhookRefused, Webhooks
 from relay_bot.observe import metrics
+from relay_bot.wire.body import Request
 from relay_bot.wire.clock import iso, now_ms
 
 log = structlog.get_logger("control")
 
 _PROBE_SECONDS: Final = 3.0
 _MAX_DETAILS: Final = 100
+
+
+class Anything(Request, frozen=True, forbid_unknown_fields=False):
+    """Nothing; what a prober adds against caches is ignored."""
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -57,18 +61,20 @@ class ProcessApi:
         journal: Journal,
         openapi: Callable[[], dict[str, Any]],
         troubles: Callable[[], list[Trouble]] = list,
+        livekit_trouble: Callable[[], str] = str,
     ) -> None:
         self._halls = halls
         self._journal = journal
         self._openapi = openapi
         self._of_process = troubles
+        self._livekit_trouble = livekit_trouble
         self._document: dict[str, Any] | None = None
 
     def operations(self) -> list[Operation]:
         """List the operations; none of them needs the token."""
 
         def public(path: str, summary: str, answer: Any, run: Any, **more: Any) -> Operation:
-            return Operation("GET", path, "process", summary, NoParameters, answer, run, public=True, **more)
+            return Operation("GET", path, "process", summary, Anything, answer, run, public=True, **more)
 
         return [
             public("/health", "Tell that the process is alive", Health, self._health),
@@ -105,7 +111,7 @@ class ProcessApi:
     async def _livekit(self) -> str:
         try:
             async with asyncio.timeout(_PROBE_SECONDS):
-                return "ok" if await self._halls.hears_livekit() else "not answering"
+                return "ok" if await self._halls.hears_livekit() else self._livekit_trouble() or "not answering"
         except TimeoutError:
             return "not answering"
 
@@ -129,11 +135,19 @@ class ProcessApi:
         return self._document
 
 
-def webhook_handler(webhooks: Webhooks, halls: HallSet) -> Callable[[web.Request], Any]:
+class Hints(Protocol):
+    """Takes hints of rooms that may be there."""
+
+    def found(self, name: str, sid: str) -> None:
+        """Hear of a room."""
+        ...
+
+
+def webhook_handler(webhooks: Webhooks, halls: Hints) -> Callable[[web.Request], Any]:
     """Make the handler of `POST /livekit/webhook`: LiveKit's own signature is its authentication."""
 
     async def handle(request: web.Request) -> web.Response:
-        body = await request.read()
+        body = await read_body(request)
         try:
             event = webhooks.receive(body, request.headers.get("Authorization", ""))
         except WebhookRefused as error:

@@ -34,6 +34,9 @@ _DAY_MS: Final = 86_400_000
 _FRESH_SECONDS: Final = 30.0
 _ASK_AGAIN_SECONDS: Final = 5.0
 """A listing of rooms tells for so long that LiveKit answers; after that, one is asked for so often at most."""
+_HINTS_SECONDS: Final = 0.1
+"""How long after one listing of rooms a hint has another made."""
+_SAY_AGAIN_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 8.0
 _MAX_REMEMBERED: Final = 10_000
 _STEADY_SECONDS: Final = 60.0
@@ -41,10 +44,12 @@ _STEADY_SECONDS: Final = 60.0
 
 
 class Halls:
-    """All halls of this process, by name."""
+    """All halls of this process, by name: as many as are configured, and at most as the system bears (`most`)."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, most: int | None = None) -> None:
         self._services = services
+        self._most = most
+        self._full_said_at = -math.inf
         self._past = Past()
         self._halls: dict[str, Hall] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -56,6 +61,8 @@ class Halls:
         self._stopping = False
         self._wake = asyncio.Event()
         self._asking = asyncio.Lock()
+        self.trouble = ""
+        """Why LiveKit did not tell its rooms when it was asked last; empty = it did."""
         self._asked_at = self._listed_at = -math.inf
         """When LiveKit was last asked for its rooms, and when it last told them (monotonic seconds)."""
 
@@ -95,6 +102,7 @@ class Halls:
             try:
                 async with asyncio.timeout(self._services.settings.halls.reconcile_seconds):
                     await self._wake.wait()
+                await asyncio.sleep(self._asked_at + _HINTS_SECONDS - time.monotonic())
             except TimeoutError:
                 pass
 
@@ -107,11 +115,13 @@ class Halls:
         try:
             rooms = await self._services.rooms.list_rooms()
         except EffectFailed as error:
+            self.trouble = str(error)
             log.warning("halls.list_failed", error=str(error))
             return
         finally:
             self._asked_at = time.monotonic()
         self._listed_at = self._asked_at
+        self.trouble = ""
         for name, sid in rooms:
             self.found(name, sid)
 
@@ -126,8 +136,14 @@ class Halls:
                 await self._ask()
         return time.monotonic() - self._listed_at < _FRESH_SECONDS
 
+    def hinted(self, name: str, sid: str) -> None:
+        """Hear of a room from a webhook, which may be old: joining a closed room makes it anew, so LiveKit is asked."""
+        hall = self._halls.get(name)
+        if self.wants(name) and not self._is_over(sid) and (hall is None or hall.room_sid != sid):
+            self._wake.set()
+
     def found(self, name: str, sid: str) -> None:
-        """Hear of a room, from its listing or a webhook; the first to tell begins the hall."""
+        """Hear of a room that is there now, from its listing or its making; the first to tell begins the hall."""
         if self._stopping or not self.wants(name) or self._is_over(sid):
             return
         hall = self._halls.get(name)
@@ -137,12 +153,19 @@ class Halls:
         not_before, _ = self._not_before.get(name, (0.0, 0))
         if time.monotonic() < not_before:
             return
-        if len(self._halls) >= self._services.settings.halls.max_halls:
+        if len(self._halls) >= (most := self._room_for()):
             metrics.DROPPED.labels("halls").inc()
-            log.warning("halls.full", hall=name, max_halls=self._services.settings.halls.max_halls)
+            if time.monotonic() - self._full_said_at >= _SAY_AGAIN_SECONDS:
+                self._full_said_at = time.monotonic()
+                cause = "descriptors: raise LimitNOFILE or ulimit -n" if most == self._most else "halls.max_halls"
+                log.warning("halls.full", hall=name, most=most, cause=cause)
             return
         hall = self._halls[name] = Hall(name, sid, self._services)
         self._tasks[name] = asyncio.create_task(self._serve(hall), name=f"hall {name}")
+
+    def _room_for(self) -> int:
+        configured = self._services.settings.halls.max_halls
+        return configured if self._most is None else min(configured, self._most)
 
     def _is_over(self, sid: str) -> bool:
         ended = self._ended.get(sid)
@@ -285,3 +308,10 @@ class Halls:
                 log.warning("halls.straggler", task=task.get_name())
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+
+
+class Hinted:
+    """The set of halls to whom rooms are told by hearsay: see `Halls.hinted`."""
+
+    def __init__(self, halls: Halls) -> None:
+        self.found = halls.hinted

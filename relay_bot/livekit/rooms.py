@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar, cast
 
 import aiohttp
 import msgspec
+from google.protobuf.message import DecodeError
 from livekit.api import LiveKitAPI, ServerError
 from livekit.protocol.models import ParticipantInfo, ParticipantPermission, Room, TrackSource, TrackType
 from livekit.protocol.room import (
@@ -30,6 +31,7 @@ T = TypeVar("T")
 
 AGENT_KIND: Final = ParticipantInfo.Kind.AGENT
 _SECONDS: Final = 5.0
+"""How long LiveKit may take for a call. The library asks without any limit, whatever its session has."""
 _metadata = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -48,7 +50,7 @@ class LivekitRooms:
         self._livekit = livekit
         self._bot = bot
         url = livekit.url.replace("ws://", "http://", 1).replace("wss://", "https://", 1)
-        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_SECONDS))
+        self._session = aiohttp.ClientSession()
         self._api = LiveKitAPI(url, livekit.api_key, livekit.api_secret, session=self._session)
 
     async def close(self) -> None:
@@ -173,12 +175,20 @@ class LivekitRooms:
         return None
 
     async def _ask(self, call: Awaitable[T]) -> T:
+        """Make a call to LiveKit: every one goes through here, and has its time limit here."""
         try:
-            return await call
+            async with asyncio.timeout(_SECONDS):
+                return await call
         except ServerError as error:
+            if error.status in (401, 403):
+                raise RoomsError("LiveKit refuses the key or the secret: see livekit.api_key and api_secret") from error
             raise RoomsError(f"LiveKit: {error.message}", not_found=error.code == "not_found") from error
-        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:  # noqa: UP041
+        except TimeoutError as error:
+            raise RoomsError(f"LiveKit did not answer within {_SECONDS:g} s") from error
+        except (aiohttp.ClientError, OSError) as error:
             raise RoomsError(f"LiveKit can't be reached: {type(error).__name__}") from error
+        except (DecodeError, ValueError) as error:
+            raise RoomsError("what answers at livekit.url is not LiveKit") from error
 
 
 def _is_hidden(info: ParticipantInfo) -> bool:

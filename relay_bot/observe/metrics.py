@@ -41,6 +41,13 @@ class ManyHistogram(Collector):
         return [HistogramMetricFamily(self._name, self._documentation, buckets=buckets, sum_value=self._sum)]
 
 
+CONNECTIONS = Gauge("relay_http_connections", "Open connections of the control endpoint.", registry=REGISTRY)
+CONNECTIONS_CUT = Counter(
+    "relay_http_connections_cut_total",
+    "Connections that were cut or not taken: head, body, idle, too_many, no_descriptor.",
+    ["reason"],
+    registry=REGISTRY,
+)
 HALLS = Gauge("relay_halls", "Halls that this process serves, by state.", ["state"], registry=REGISTRY)
 PARTICIPANTS = Gauge("relay_participants", "Participants in all halls.", registry=REGISTRY)
 MESSAGES = Counter(

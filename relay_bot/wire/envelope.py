@@ -48,7 +48,10 @@ _encoder = msgspec.json.Encoder()
 def field_of(error: msgspec.ValidationError, root: str) -> tuple[str, str]:
     """Split msgspec's message into what was wrong and the path of the field, `root` in place of `$`."""
     text, _, path = str(error).partition(" - at `")
-    return text, root + path.rstrip("`").removeprefix("$")
+    path = path.rstrip("`")
+    if path.startswith("key` in `"):  # the object's, not one of its fields'
+        text, path = f"{text}, in a key", path.removeprefix("key` in `")
+    return text, root + path.removeprefix("$")
 
 
 def too_deep(data: bytes) -> bool:

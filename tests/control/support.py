@@ -234,7 +234,7 @@ class Endpoint:
         async with self.client.request(method, self.url + path, data=data, headers=sent) as answer:
             text = await answer.text()
             is_json = answer.content_type == "application/json"
-            return Answer(answer.status, json.loads(text) if is_json else text, answer.headers)
+            return Answer(answer.status, json.loads(text) if is_json and text else text, answer.headers)
 
     async def interact(self, kind: str, payload: Any, **more: Any) -> Answer:
         """Send an interaction."""

@@ -119,3 +119,17 @@ async def test_answers_to_no_hall_are_kept_for_a_day(world: World, monkeypatch: 
         await world.halls._forget_old()
     assert len(asked) == 1, "once an hour"
     assert 86_000_000 < now_ms() - asked[0] < 87_000_000
+
+
+async def test_a_late_hint_begins_nothing(world: World) -> None:
+    """A webhook that comes after its room has closed: joining would make the room anew."""
+    finder = asyncio.create_task(world.halls.run())
+    await world._kit.until(lambda: world.livekit.asked == 1)
+    world.halls.hinted("hall", "RM_gone")
+    await world._kit.until(lambda: world.livekit.asked == 2)
+    assert world.halls.get("hall") is None
+    world.livekit.rooms = [("hall", "RM_kit")]
+    world.halls.hinted("hall", "RM_kit")
+    await world.until_live("hall")
+    finder.cancel()
+    await asyncio.gather(finder, return_exceptions=True)
