@@ -57,6 +57,7 @@ class App:
         self._stop = asyncio.Event()
         self._stages: list[tuple[str, Callable[[], Any], float]] = []
         self._halls: Halls | None = None
+        self._show: ShowApi | None = None
         self._services: Services | None = None
         self.control: ControlServer | None = None
 
@@ -104,7 +105,8 @@ class App:
         await once.start()
         operations: list[Operation] = HallApi(settings, halls, plugins, once).operations()
         operations += RoomsApi(settings, rooms, halls, once).operations()
-        operations += ShowApi(settings, rooms, halls, plugins, once).operations()
+        self._show = ShowApi(settings, rooms, halls, plugins, once)
+        operations += self._show.operations()
         operations += EventsApi(halls, journal, lambda hall: hall.feed).operations()
         operations += EffectsApi(halls).operations()
         operations += HeldApi(halls).operations()
@@ -196,6 +198,8 @@ class App:
             others,
         )
         self._halls.update(self._services)
+        if self._show is not None:
+            self._show.update(self.settings)
         log.info(
             "app.reloaded",
             taken_for_new_halls=sorted(taken),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import relay_bot.early  # noqa: F401  (before all that is heavy)
+
+# isort: split
 import asyncio
 import datetime
 import keyword

@@ -126,6 +126,10 @@ class ShowApi:
         self._limits = RateLimits()
         self._hosts: dict[str, tuple[str, float]] = {}
 
+    def update(self, settings: Settings) -> None:
+        """Take the roles of a configuration that was read again: whoever asks next is judged by them."""
+        self._settings = settings
+
     def operations(self) -> list[Operation]:
         """List the operations."""
         room = "/{roomName}"

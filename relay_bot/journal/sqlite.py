@@ -5,6 +5,7 @@ gives Python's lock away and may wait 5 ms to get it back (359 µs a row with `e
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import time
 from collections.abc import Generator, Iterator, Sequence
@@ -43,19 +44,32 @@ _A_HALLS: Final = chr(ord(OF_THE_PROCESS) + 1)
 """From here on the names of sessions are halls'."""
 
 
+def close_to_others(path: Path) -> None:
+    """Make the database's file if there is none, and let nobody but this user read it and what lies beside it."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    for each in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
+        with contextlib.suppress(OSError):  # it isn't there, or is another user's, who chose its mode
+            if each.stat().st_mode & 0o077:
+                each.chmod(0o600)
+
+
 class SqliteStore:
     """One connection that writes, used by the journal's thread alone; reads open their own."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._inode = 0
         self._connection = self._open()
         self._broken = False
+        self._probes = 0
         self._purge_at: float | None = 0.0
         """When the log is to be truncated (monotonic seconds): at once, because who ran before may have been killed."""
         self._purge_tries = 0
 
     def _open(self) -> sqlite3.Connection:
+        close_to_others(self._path)  # SQLite gives its log and its index the mode of the file
         connection = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        self._inode = self._inode or self._path.stat().st_ino
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA wal_autocheckpoint=4000")  # pages: fewer, larger checkpoints
@@ -77,6 +91,7 @@ class SqliteStore:
 
         After a failure the next transaction opens the file anew: what was damaged may have been put right.
         """
+        self._check_in_place()
         try:
             if self._broken:
                 self._connection.close()
@@ -93,6 +108,15 @@ class SqliteStore:
         except sqlite3.Error as error:
             self._broken = True
             raise Unavailable(f"the journal can't be written: {error}") from error
+
+    def _check_in_place(self) -> None:
+        """Raise `Unavailable` where the file was taken away or replaced: what is written would be lost, unnoticed."""
+        try:
+            inode = self._path.stat().st_ino
+        except OSError as error:
+            raise Unavailable(f"the database file is gone ({error.strerror}): put it back, and restart") from error
+        if inode != self._inode:
+            raise Unavailable("the database file was replaced under the running bot: restart it")
 
     # -- writing, on the journal's thread --------------------------------------------------------
 
@@ -353,9 +377,10 @@ class SqliteStore:
         return gone
 
     def probe(self) -> None:
-        """Check that the database can be written; raises `Unavailable`."""
+        """Write to the database and see it on the disk; raises `Unavailable`. The number means nothing."""
+        self._probes = (self._probes + 1) % 1_000_000
         with self._transaction():
-            self._execute("UPDATE sessions SET seen_at = seen_at WHERE id = -1")
+            self._execute(f"PRAGMA user_version = {self._probes}")
 
     # -- reading, on any thread --------------------------------------------------------------------
 

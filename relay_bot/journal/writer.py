@@ -22,7 +22,7 @@ from relay_bot.journal.erasing import Rules
 from relay_bot.journal.finding import Scope
 from relay_bot.journal.owners import Owners
 from relay_bot.journal.schema import SchemaError, migrate
-from relay_bot.journal.sqlite import SqliteStore
+from relay_bot.journal.sqlite import SqliteStore, close_to_others
 from relay_bot.observe import metrics
 
 T = TypeVar("T")
@@ -347,6 +347,7 @@ def _open_store(url: str) -> SqliteStore:
         raise JournalError("storage.url: expected sqlite:///<a file>; no other database is supported yet")
     engine = sa.create_engine(url)
     try:
+        close_to_others(Path(parsed.database))
         migrate(engine)
         return SqliteStore(Path(parsed.database))
     except SchemaError as error:
