@@ -197,6 +197,9 @@ class HallApi:
     async def _interact(self, call: Call) -> Any:
         asked: Interaction = call.request
         hall = self._halls.get(asked.hall_id)
+        if hall is not None and hall.status == "degraded":
+            text = "the hall's journal can't be written now; nothing was taken, send again (GET /ready says why)"
+            raise ApiError(503, "busy", text, code="journal_unavailable", retry_after_ms=2000)
         if hall is None or not hall.active:
             raise ApiError(409, "hall_not_active", "the hall is not active: nobody is in it, or it is closed")
         waiter = FutureWaiter()

@@ -114,3 +114,11 @@ async def test_a_failure_is_told_in_the_published_form(
     answer = await endpoint.call("GET", "/v1/halls")
     assert answer.error == (500, "internal", "internal")
     assert "secret" not in str(answer.body)
+
+
+async def test_a_hall_without_its_journal_is_not_an_empty_hall(endpoint: Endpoint) -> None:
+    endpoint.kit.hall.status = "degraded"
+    answer = await endpoint.interact("note", {"text": "a"})
+    assert answer.error == (503, "busy", "journal_unavailable")
+    assert int(answer.headers["Retry-After"]) >= 1
+    endpoint.kit.hall.status = "live"
