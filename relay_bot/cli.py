@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import relay_bot.early  # noqa: F401  (before all that is heavy)
+import relay_bot.early  # noqa: F401  # pyright: ignore[reportUnusedImport]  (before all that is heavy)
 
 # isort: split
 import asyncio
