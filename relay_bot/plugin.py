@@ -428,16 +428,19 @@ def _mark(function: F, mark: _Mark) -> F:
 @overload
 def handle(function: F, /) -> F: ...
 @overload
-def handle(*, forward: bool) -> Callable[[F], F]: ...
-def handle(function: F | None = None, /, *, forward: bool = True) -> F | Callable[[F], F]:
+def handle(*, forward: bool = True, reads: bool = False) -> Callable[[F], F]: ...
+def handle(function: F | None = None, /, *, forward: bool = True, reads: bool = False) -> F | Callable[[F], F]:
     """Handle messages of one type: `def wave(self, body: Wave, ctx: Context)`.
 
     The annotation of `body` is the subscription. What is returned (a mapping, a struct or `None`) is the
     `result` of the sender's ack. A backend's interaction of this type then goes to the participants as it is,
     unless the handler publishes the type itself; not with `@handle(forward=False)`: such a type is an order to
     the plugin.
+
+    `@handle(reads=True)` says that it changes nothing and tells others nothing: its answer is not kept, and the message
+    is answered anew when it comes again. Everything else is handled once, and its answer kept.
     """
-    mark = _Mark("handle", {"forward": forward})
+    mark = _Mark("handle", {"forward": forward, "reads": reads})
     if function is not None:
         return _mark(function, mark)
 
@@ -447,12 +450,15 @@ def handle(function: F | None = None, /, *, forward: bool = True) -> F | Callabl
     return decorate
 
 
-def command(name: str, usage: str = "", *, role: Role = Role.VIEWER) -> Callable[[F], F]:
+def command(name: str, usage: str = "", *, role: Role = Role.VIEWER, reads: bool = False) -> Callable[[F], F]:
     """Handle the chat command `/name`: `def mute(self, arguments: Arguments, ctx: Context) -> str | None`.
 
-    The first line of the docstring is its line in `/help`; the text returned is told to the issuer alone.
+    The first line of the docstring is its line in `/help`; the text returned is told to the issuer alone. `reads`: see
+    `handle`.
     """
-    return lambda function: _mark(function, _Mark("command", {"name": name, "usage": usage, "role": role}))
+    return lambda function: _mark(
+        function, _Mark("command", {"name": name, "usage": usage, "role": role, "reads": reads})
+    )
 
 
 def route(method: Literal["GET", "POST", "DELETE"], path: str) -> Callable[[F], F]:
@@ -591,6 +597,7 @@ class Handler(msgspec.Struct, frozen=True):
     forward: bool
     public: Shape | None = None
     """Where the body has texts that others will see."""
+    reads: bool = False
 
 
 class Command(msgspec.Struct, frozen=True):
@@ -601,6 +608,7 @@ class Command(msgspec.Struct, frozen=True):
     role: Role
     help: str
     method: str
+    reads: bool = False
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -666,12 +674,17 @@ def describe(name: str, plugin_type: type[Plugin[Any, Any]]) -> PluginSpec:
             if not (isinstance(first, type) and issubclass(first, Body) and first.wire_type):
                 raise TypeError(f'{place}: expected a Body with a type, as in class Wave(Body, type="wave")')
             handlers[first.wire_type] = Handler(
-                method_name, first, msgspec.json.Decoder(first), mark.options["forward"], public_texts(first)
+                method_name,
+                first,
+                msgspec.json.Decoder(first),
+                mark.options["forward"],
+                public_texts(first),
+                mark.options["reads"],
             )
         elif mark.role == "command":
             options = mark.options
             commands[options["name"]] = Command(
-                options["name"], options["usage"], options["role"], help_line, method_name
+                options["name"], options["usage"], options["role"], help_line, method_name, options["reads"]
             )
         elif mark.role == "route":
             if not (isinstance(first, type) and issubclass(first, Request)):

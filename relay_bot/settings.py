@@ -142,6 +142,8 @@ class StorageSettings(_Section, frozen=True):
     url: Text = "sqlite:///relay.db"
     retention_days: Annotated[float, msgspec.Meta(ge=0, le=36_500)] = 90.0
     """What is kept of a hall session is deleted so long after its end; 0 = never."""
+    answers_bytes: Annotated[int, msgspec.Meta(ge=10_000, le=1_000_000_000)] = 16_000_000
+    """Answers kept for each hall, so that a message that comes again is not decided again; the oldest go first."""
     max_shelved: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 200
     """Things of one sort, such as poll templates, that are kept beyond halls."""
 

@@ -267,7 +267,7 @@ class ChatPlugin(Plugin[Chats, ChatSettings]):
 
     # -- reading ------------------------------------------------------------------------------------
 
-    @handle(forward=False)
+    @handle(forward=False, reads=True)
     def history(self, body: AskHistory, ctx: Context) -> MessagePage | None:
         """Give a participant the messages that they may see, as many as an envelope holds."""
         identity = ctx.sender.identity

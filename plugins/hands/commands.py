@@ -65,7 +65,7 @@ class CommandsPart(InvitesPart):
         self._lower_for(identity, ctx, other=True)
         return f"lowered: {_named(identity, self._name_of(identity))}"
 
-    @command("stage", role=Role.MODERATOR)
+    @command("stage", role=Role.MODERATOR, reads=True)
     def stage_command(self, arguments: Arguments, ctx: Context) -> str:
         """List who is on the stage and who is invited."""
         view = stage_view(self.state, self.hall.seq, self.settings.stage_limit)

@@ -192,7 +192,7 @@ class QueuePart(SpeakingPart):
             ctx.publish("hands_open", {"open": is_open, "seq": self.hall.seq})
         self._say_queue(ctx, self.state.waiting())
 
-    @handle(forward=False)
+    @handle(forward=False, reads=True)
     def ask(self, body: HandsAsk, ctx: Context) -> dict[str, Any]:
         """Give a page of the queue to a host, a moderator or a backend."""
         ctx.sender.require(Role.MODERATOR)

@@ -75,7 +75,7 @@ class Commands(Templates):
         left = poll.remaining_ms if poll.closes_at is None else poll.closes_at - ctx.now
         return f"{round((left or 0) / 1000)} s left: {poll.question}"
 
-    @command("results", "[POLL_ID]")
+    @command("results", "[POLL_ID]", reads=True)
     def results_command(self, arguments: Arguments, ctx: Context) -> str:
         """Show a poll's results so far: of the one named, or the last one opened."""
         poll_id = arguments.rest()

@@ -155,7 +155,7 @@ class Envelopes(Suggesting, Editing, Templates):
 
         self._as_host(ctx, step)
 
-    @handle(forward=False)
+    @handle(forward=False, reads=True)
     def list_templates(self, body: ListTemplates, ctx: Context) -> dict[str, Any]:
         """Tell a host which templates there are."""
         ctx.sender.require(Role.HOST)

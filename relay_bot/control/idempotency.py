@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from relay_bot.control.errors import ApiError
-from relay_bot.hall.message import Answered, answer_key, decode_answer, encode_answer
-from relay_bot.hall.session import AnswerMemory
+from relay_bot.hall.answers import ANSWER_GONE, ANSWER_GONE_TEXT, AnswerMemory, seal
+from relay_bot.hall.message import ROW_BYTES, Answered, answer_key
 from relay_bot.journal.batch import OF_THE_PROCESS, Batch, Fenced, JournalError, Lots, SessionInfo, settle
 from relay_bot.journal.writer import Journal
 from relay_bot.wire.clock import now_ms
@@ -45,7 +45,7 @@ class IdempotencyLog:
         self._session = await self._journal.claim(self._name, "", now_ms(), _FOR_EVER_MS)
         kept = await self._journal.load(self._session.id, _MAX_LOADED)
         for key, answer in kept.answers:
-            self._answers.put(key, decode_answer(answer))
+            self._answers.put(key, answer)
         self._lots.begin(kept.last_lot)
 
     async def once(self, key: str, digest: str, run: Callable[[], Awaitable[Any]]) -> Any:
@@ -62,6 +62,8 @@ class IdempotencyLog:
                 if kept is None:
                     kept = Answered(result=await run(), digest=digest)
                     await self._keep(name, kept)
+                elif kept is ANSWER_GONE:
+                    raise ApiError(422, "invalid_request", ANSWER_GONE_TEXT)
                 elif kept.digest != digest:
                     raise ApiError(422, "invalid_request", "this Idempotency-Key came with another body before")
                 return kept.result
@@ -71,18 +73,20 @@ class IdempotencyLog:
                 del self._running[name]
 
     async def _keep(self, name: bytes, answer: Answered) -> None:
-        error = await self._write(name, answer)
+        sealed = seal(answer, name)
+        error = await self._write(name, sealed)
         if isinstance(error, Fenced):  # another bot with our address and our database: both may keep answers
             await self.start()
-            error = await self._write(name, answer)
+            error = await self._write(name, sealed)
         if error is not None:
             raise ApiError(503, "busy", f"not taken: {error}")
-        self._answers.put(name, answer)
+        self._answers.put(name, sealed)
 
-    async def _write(self, name: bytes, answer: Answered) -> JournalError | None:
+    async def _write(self, name: bytes, sealed: bytes) -> JournalError | None:
         assert self._session is not None
         done: asyncio.Future[JournalError | None] = asyncio.get_running_loop().create_future()
         batch = Batch(self._session, settle(done))
-        batch.answers.append((self._session.id, self._lots.next(now_ms()), name, encode_answer(answer)))
+        batch.answers.append((self._session.id, self._lots.next(now_ms()), name[:ROW_BYTES], sealed))
+        batch.evicted = self._answers.take_evicted()
         self._journal.submit(batch)
         return await done

@@ -145,3 +145,11 @@ def _help(prefix: str, sender: Sender, loaded: Mapping[str, Loaded]) -> str:
 
 def _line(prefix: str, command: Command) -> str:
     return f"{prefix}{command.name} {command.usage}".strip() + (f": {command.help}" if command.help else "")
+
+
+def only_reads(line: str, loaded: Mapping[str, Loaded]) -> bool:
+    """Tell whether a command line changes nothing, by what its commands declare."""
+    written = _WORD.match(line)
+    name = fold_to_match(written[0]).partition("@")[0] if written is not None else ""
+    takers = [each.spec.commands[name] for each in loaded.values() if name in each.spec.commands]
+    return name == "help" or (bool(takers) and all(command.reads for command in takers))

@@ -116,6 +116,7 @@ class Committer:
         batch = Batch(turn.session.info, lambda error: self._done(turn, snapshots, error))
         batch.events = turn.events
         batch.answers = turn.answer_rows
+        batch.evicted = turn.session.answers.take_evicted()
         batch.secrets = turn.secrets
         batch.forgotten = turn.forgotten
         batch.shelved = turn.shelved

@@ -11,13 +11,24 @@ import msgspec
 import structlog
 
 from relay_bot.hall import core
+from relay_bot.hall.answers import ANSWER_GONE, ANSWER_GONE_TEXT
 from relay_bot.hall.calling import PluginCalls, as_json, internal, own_methods, place_in_plugin
-from relay_bot.hall.commands import is_known, run_command, said_command
+from relay_bot.hall.commands import is_known, only_reads, run_command, said_command
 from relay_bot.hall.debts import DebtSettled
 from relay_bot.hall.greeting import hall_state
 from relay_bot.hall.held import DECIDE, HELD, decide_decoder, expired, hold, released, told
 from relay_bot.hall.judges import Judges, OnHold
-from relay_bot.hall.message import ACKED, Answered, Asked, BackendMessage, Message, RetryEffect, RouteCall, refused
+from relay_bot.hall.message import (
+    ACKED,
+    READ,
+    Answered,
+    Asked,
+    BackendMessage,
+    Message,
+    RetryEffect,
+    RouteCall,
+    refused,
+)
 from relay_bot.hall.services import Services
 from relay_bot.hall.session import Session
 from relay_bot.hall.timers import TimerRetries
@@ -128,7 +139,9 @@ class Decider:
             message.payload, body = _payload_of(judged, message.payload), judged
         method = getattr(self.session.plugins[name], handler.method)
         result = self._call(name, context, lambda: as_json(method(body, context)))  # inside: it may not be JSON
-        return ACKED if result is None else Answered(result=result)
+        if result is None:
+            return READ if handler.reads else ACKED
+        return Answered(result=result, kept=not handler.reads)
 
     def _judged(self, body: B, shape: Shape | None, kind: str, root: str, context: TurnContext) -> B:
         """Have what others will see of it judged; raises `Refuse`, and `OnHold`."""
@@ -152,7 +165,7 @@ class Decider:
         if not said:
             return ACKED
         self._notice(said, message.sender, now)
-        return Answered(result={"notice": said})
+        return Answered(result={"notice": said}, kept=not only_reads(line, plugins))
 
     def _notice(self, text: str, to: Sender, now: int) -> None:
         context = TurnContext(self.turn, "", THE_BACKEND, now)
@@ -164,9 +177,9 @@ class Decider:
         person = self._hall.roster.get(sender.identity)
         state = self._state_for(person or Participant(sender.identity, sender.name, sender.role))
         if message.private:
-            return Answered(result=state)
+            return Answered(result=state, kept=False)
         self._say("hall_state", state, [sender.identity], now)
-        return ACKED
+        return READ
 
     # -- what waits for a moderator -----------------------------------------------------------------
 
@@ -257,7 +270,7 @@ class Decider:
             turn.answer(message, refused(internal()), now)
             raise
         if answer.error is None:
-            answer = Answered(result=_sent(item, answer.result, now))
+            answer = Answered(result=_sent(item, answer.result, now), kept=answer.kept)
         turn.answer(message, msgspec.structs.replace(answer, digest=item.digest), now)
 
     def _forwarded(self, item: BackendMessage, now: int) -> Outgoing | None:
@@ -297,7 +310,9 @@ class Decider:
         if answer is None:
             return False
         metrics.DUPLICATES.inc()
-        if answer.digest != item.digest:
+        if answer is ANSWER_GONE:
+            answer = refused(Refuse("not_found", ANSWER_GONE_TEXT))
+        elif answer.digest != item.digest:
             answer = refused(Refuse("malformed", "this Idempotency-Key came with another body before"))
         self.turn.answers.append((None, item.waiter, answer))
         return True

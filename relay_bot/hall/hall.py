@@ -347,7 +347,7 @@ class Hall:
         self.ownership.opening()
         info = await journal.claim(self.name, self.room_sid, now_ms(), int(settings.resume_seconds * 1000))
         self.ownership.took(info)
-        session = Session(info, self._services.plugins, self)
+        session = Session(info, self._services.plugins, self, self._settings.storage.answers_bytes)
         await session.replay(journal)
         if session.seq == 0 and self._inherits:
             self._earlier = await self._recall(info)

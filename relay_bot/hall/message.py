@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from hashlib import blake2b
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -12,31 +12,25 @@ from relay_bot.plugin import Route, Sender
 from relay_bot.wire.refusal import Refuse
 
 
-class Answered(msgspec.Struct, frozen=True, gc=False):
+class Answered(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """What was answered to a message: kept, so that the same message again gets the same answer.
 
     Neither `result` nor `error`: a plain ack. `digest` guards an HTTP idempotency key: it is a hash of the body.
+    `kept`: not so for what was only read, which is read again when the message comes again.
     """
 
     result: Any = None
     error: dict[str, Any] | None = None
     digest: str = ""
+    kept: bool = True
 
 
 ACKED = Answered()
-_encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(Answered)
-_ACKED_BYTES = b""
+READ = Answered(kept=False)
+"""The ack of a message that read something, and hears it otherwise."""
 
 
-def encode_answer(answer: Answered) -> bytes:
-    """Encode an answer for the journal; a plain ack is empty."""
-    return _ACKED_BYTES if answer is ACKED else _encoder.encode(answer)
-
-
-def decode_answer(data: bytes) -> Answered:
-    """Read an answer from the journal."""
-    return ACKED if not data else _decoder.decode(data)
+ROW_BYTES: Final = 16
 
 
 class Waiter(Protocol):
@@ -186,5 +180,9 @@ def refused(refusal: Refuse) -> Answered:
 
 
 def answer_key(sender: str, message_id: str, extra: bytes = b"") -> bytes:
-    """Hash a sender and their message's id: what duplicates are found by."""
-    return blake2b(f"{sender}\0{message_id}\0".encode() + extra, digest_size=16).digest()
+    """Make the key of a message by its sender and its id: what duplicates are found by.
+
+    The first `ROW_BYTES` are a hash, under which its answer is kept; the rest, which opens it, nowhere.
+    """
+    whole = f"{sender}\0{message_id}\0".encode() + extra
+    return blake2b(whole, digest_size=ROW_BYTES).digest() + whole

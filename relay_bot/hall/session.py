@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -11,7 +10,7 @@ import msgspec
 import structlog
 
 from relay_bot.hall import core
-from relay_bot.hall.message import Answered, decode_answer
+from relay_bot.hall.answers import DEFAULT_BYTES, AnswerMemory
 from relay_bot.hall.saying import SAID, Unsaid
 from relay_bot.hall.staged import Staged
 from relay_bot.journal.batch import EventRow, Kept, Lots, Redaction, SessionInfo, SnapshotRow
@@ -21,30 +20,9 @@ from relay_bot.plugin import HallView, Plugin, PluginSpec
 
 log = structlog.get_logger("session")
 
-_MAX_ANSWERS: Final = 200_000
 _ROWS_A_READ: Final = 5_000
 SNAPSHOT_EVERY: Final = 20_000
 """Events after which a session's states are put into the journal, so that a restart replays no more."""
-
-
-class AnswerMemory:
-    """The newest answers by their key, as many as the bound allows; the oldest go first."""
-
-    def __init__(self) -> None:
-        self._answers: OrderedDict[bytes, Answered] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._answers)
-
-    def get(self, key: bytes) -> Answered | None:
-        """Find what was answered to the message with this key."""
-        return self._answers.get(key)
-
-    def put(self, key: bytes, answer: Answered) -> None:
-        """Remember an answer."""
-        self._answers[key] = answer
-        if len(self._answers) > _MAX_ANSWERS:
-            self._answers.popitem(last=False)
 
 
 class Loaded(msgspec.Struct, frozen=True):
@@ -57,11 +35,13 @@ class Loaded(msgspec.Struct, frozen=True):
 class Session:
     """The plugins of one hall session with their states, and the core's."""
 
-    def __init__(self, info: SessionInfo, loaded: Mapping[str, Loaded], view: HallView) -> None:
+    def __init__(
+        self, info: SessionInfo, loaded: Mapping[str, Loaded], view: HallView, answers_bytes: int = DEFAULT_BYTES
+    ) -> None:
         self.info = info
         self.seq = 0
         self.core = core.CoreState()
-        self.answers = AnswerMemory()
+        self.answers = AnswerMemory(answers_bytes)
         self.lots = Lots()
         self.secrets: dict[str, bytes] = {}
         self.plugins: dict[str, Plugin[Any, Any]] = {
@@ -156,9 +136,9 @@ class Session:
 
     async def replay(self, journal: Journal) -> None:
         """Bring an empty session to what the journal says; raises `Unavailable`, or what a plugin raises."""
-        kept = await journal.load(self.info.id, _MAX_ANSWERS)
+        kept = await journal.load(self.info.id, self.answers.most)
         for key, answer in kept.answers:
-            self.answers.put(key, decode_answer(answer))
+            self.answers.put(key, answer)
         self.lots.begin(kept.last_lot)
         self.secrets = kept.secrets
         strangers = await self._replay(journal, kept)

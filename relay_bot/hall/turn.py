@@ -11,10 +11,11 @@ import msgspec
 import structlog
 
 from relay_bot.hall import core
+from relay_bot.hall.answers import seal
 from relay_bot.hall.calling import PluginCalls
 from relay_bot.hall.effects import encode_effect
 from relay_bot.hall.judges import Judges, OnHold
-from relay_bot.hall.message import Answered, Message, Waiter, encode_answer
+from relay_bot.hall.message import ROW_BYTES, Answered, Message, Waiter
 from relay_bot.hall.services import Services
 from relay_bot.hall.session import Session
 from relay_bot.hall.shelf import Shelf, read_row
@@ -117,10 +118,11 @@ class Turn:
         if message.message_id:
             self.waiting_ids.add(message.message_id)
         key = message.key
-        if key is None or (answer.error is not None and answer.error["code"] in TRANSIENT):
+        if key is None or not answer.kept or (answer.error is not None and answer.error["code"] in TRANSIENT):
             return
-        self.session.answers.put(key, answer)
-        self.answer_rows.append((self.session.info.id, self.session.lots.next(now), key, encode_answer(answer)))
+        sealed = seal(answer, key)
+        self.session.answers.put(key, sealed)
+        self.answer_rows.append((self.session.info.id, self.session.lots.next(now), key[:ROW_BYTES], sealed))
 
     def seal(self) -> list[tuple[tuple[str, ...], Outgoing | None]]:
         """Make the snapshots that were asked for, from the state as it is at the end of the turn."""

@@ -121,6 +121,7 @@ class Batch:
         "done",
         "epoch",
         "events",
+        "evicted",
         "forgotten",
         "redactions",
         "secrets",
@@ -135,6 +136,8 @@ class Batch:
         self.done = done
         self.events: list[EventRow] = []
         self.answers: list[AnswerRow] = []
+        self.evicted: list[bytes] = []
+        """Keys of answers for which there is no room any more."""
         self.snapshots: list[SnapshotRow] = []
         self.secrets: list[SecretRow] = []
         self.forgotten: list[str] = []

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from relay_bot.journal.erasing import Rules, erased, erased_document, texts
+from relay_bot.journal.erasing import Rules, erased, erased_document
 
 _ROWS_A_READ: Final = 2_000
 _MAY_NAME: Final = "(instr({0}, ?) > 0 OR instr({0}, x'5c') > 0)"
@@ -35,14 +35,13 @@ class DocumentChange(msgspec.Struct, frozen=True):
 
 
 class Named(msgspec.Struct, frozen=True):
-    """All that names a participant: events, shelved documents, and kept answers as (session, lot, key)."""
+    """All that names a participant. What was answered can be read by nobody, and so is not searched."""
 
     events: list[Change]
     documents: list[DocumentChange]
-    answers: list[tuple[int, int, bytes]]
 
     def __len__(self) -> int:
-        return len(self.events) + len(self.documents) + len(self.answers)
+        return len(self.events) + len(self.documents)
 
 
 class Scope(msgspec.Struct, frozen=True):
@@ -60,20 +59,9 @@ class Scope(msgspec.Struct, frozen=True):
 
 def find(reader: sqlite3.Connection, identity: str, pseudonym: str, rules: Rules, scope: Scope) -> Named:
     """Find what names a participant, and how it is without them."""
-    named = identity.encode()
     documents = [] if scope.only is not None else _documents(reader, identity, pseudonym, rules)
     events = list(_events(reader, identity, pseudonym, rules, scope))
-    condition, parameters = scope.condition()
-    answers = [
-        (session, lot, key)
-        for session, lot, key, answer in reader.execute(
-            f"SELECT session, lot, key, answer FROM answers WHERE length(answer) > 0 AND {condition}"  # noqa: S608  (names of ours alone)
-            f" AND {_MAY_NAME.format('answer')}",
-            (*parameters, named),
-        )
-        if any(identity in text for text in texts(msgspec.json.decode(answer)))
-    ]
-    return Named(events, documents, answers)
+    return Named(events, documents)
 
 
 def _events(reader: sqlite3.Connection, identity: str, pseudonym: str, rules: Rules, scope: Scope) -> Iterator[Change]:

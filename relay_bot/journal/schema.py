@@ -46,7 +46,7 @@ answers = sa.Table(
     # vote to its voter. The lot comes first so that what is written together lies together.
     sa.Column("lot", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("key", sa.LargeBinary, primary_key=True),  # a hash of the sender and the id that they chose
-    sa.Column("answer", sa.LargeBinary, nullable=False),
+    sa.Column("answer", sa.LargeBinary, nullable=False),  # enciphered, see `hall/answers.py`
     sqlite_with_rowid=False,
 )
 
@@ -117,6 +117,7 @@ def migrate(engine: sa.Engine) -> None:
 
 def _begin_by_hand(connection: Any, _: Any) -> None:
     connection.isolation_level = None
+    connection.execute("PRAGMA secure_delete=ON")  # what a migration takes out does not linger in free pages
 
 
 def _begin_immediate(connection: sa.Connection) -> None:

@@ -36,6 +36,7 @@ from relay_bot.journal.finding import Named, Scope, find
 log = structlog.get_logger("journal")
 
 _ROWS_A_STATEMENT: Final = 1000  # times 5 columns: well under SQLite's limit of 32,766 parameters
+_KEYS_A_STATEMENT: Final = 30_000
 _BUSY_SECONDS: Final = 2.0
 _LONGEST_PURGE_PAUSE: Final = 5.0
 _MANY_PURGES: Final = 12
@@ -214,6 +215,7 @@ class SqliteStore:
         self._insert("secrets", 3, [row for batch in batches for row in batch.secrets], "OR REPLACE")
         self._insert("shelved", 4, [row for batch in batches for row in batch.shelved], "OR REPLACE")
         for batch in batches:
+            self._delete_answers(batch.session, batch.evicted)
             for name in batch.forgotten:
                 self._execute("DELETE FROM secrets WHERE session = ? AND name = ?", (batch.session, name))
 
@@ -228,6 +230,15 @@ class SqliteStore:
             self._execute("UPDATE events SET body = ? WHERE session = ? AND seq = ?", (emptied, session, seq))
         plugin = redaction.kind.partition(".")[0]
         self._execute("DELETE FROM snapshots WHERE session = ? AND plugin = ?", (session, plugin))
+
+    def _delete_answers(self, session: int, keys: Sequence[bytes]) -> None:
+        for start in range(0, len(keys), _KEYS_A_STATEMENT):  # each statement reads all of the session's answers
+            part = keys[start : start + _KEYS_A_STATEMENT]
+            places = ",".join("?" * len(part))
+            self._execute(
+                f"DELETE FROM answers WHERE session = ? AND key IN ({places})",  # noqa: S608  (places alone)
+                (session, *part),
+            )
 
     @contextmanager
     def _savepoint(self) -> Generator[None]:
@@ -301,7 +312,8 @@ class SqliteStore:
     def rewrite(self, named: Named) -> int:
         """Put what was found in the place of what names somebody, where that is as it was read; gives how many were.
 
-        Snapshots are made anew from the events; an answer that names them is not given again.
+        Snapshots are made anew from the events. Of what a session that names them has answered stays that it was done:
+        nobody can tell any more what it said, not even whom it named.
         """
         count = 0
         with self._transaction():
@@ -312,13 +324,13 @@ class SqliteStore:
                 ).rowcount
             for session in {each.session for each in named.events}:
                 self._execute("DELETE FROM snapshots WHERE session = ?", (session,))
+                self._execute("DELETE FROM answers WHERE session = ? AND substr(answer, 1, 1) = x'02'", (session,))
+                self._execute("UPDATE answers SET answer = x'00' WHERE session = ? AND length(answer) > 1", (session,))
             for document in named.documents:
                 count += self._execute(
                     "UPDATE shelved SET body = ? WHERE shelf = ? AND name = ? AND CAST(body AS BLOB) = ?",
                     (document.body, document.shelf, document.name, document.old),
                 ).rowcount
-            for answer in named.answers:
-                self._execute("DELETE FROM answers WHERE session = ? AND lot = ? AND key = ?", answer)
         self._purge_soon()
         self.purge()
         return count

@@ -55,6 +55,11 @@ MESSAGES = Counter(
 )
 REFUSED = Counter("relay_refused_total", "Messages refused, by code.", ["code"], registry=REGISTRY)
 DUPLICATES = Counter("relay_duplicates_total", "Messages that were answered before.", registry=REGISTRY)
+ANSWERS_EVICTED = Counter(
+    "relay_answers_evicted_total",
+    "Kept answers that were forgotten because `storage.answers_bytes` was reached.",
+    registry=REGISTRY,
+)
 DROPPED = Counter(
     "relay_dropped_total", "What was dropped because a bound was reached, by place.", ["place"], registry=REGISTRY
 )

@@ -42,7 +42,9 @@ async def live_through(kit: HallKit, who: str) -> None:
             host.ask("guest_invite", {"participant_id": identity}),
             host.ask("guest_promote", {"participant_id": identity}),
         )
-    await _try(host.say(f"/unmute {OTHER}"), host.say(f"/ban {who} 2h {WORDS}"), host.say(f"/ban {OTHER} 2h"))
+    await _try(host.say(f"/unmute {OTHER}"), host.say(f"/ban {who} 2h {WORDS}"))
+    for identity in (who, OTHER):
+        await kit.call("moderation", "decide", action="ban", participant_id=identity, duration_seconds=7200)
     await kit.settle()
 
 
