@@ -57,6 +57,8 @@ _FAILURES: Final = 4
 _FAILURE_SECONDS: Final = 30.0
 """After so many failures within so long a hall waits before it opens its session again: replays cost all halls."""
 _CLOSE_SECONDS: Final = 5.0
+_WORK_OFF_SECONDS: Final = 2.0
+"""How long a hall whose room is gone stays for what it owes."""
 _OVERDUE_SECONDS: Final = 60.0
 """An effect that is not done for so long is told as a trouble."""
 _OVER: Final = Refuse("hall_not_active", "the hall is not active any more")
@@ -199,6 +201,11 @@ class Hall:
     def active(self) -> bool:
         """Tell whether the hall takes requests now."""
         return self.status == "live"
+
+    @property
+    def owes(self) -> bool:
+        """Tell whether an effect of the session is not settled."""
+        return self._session is not None and bool(self._session.core.owed)
 
     @property
     def waiting(self) -> int:
@@ -413,8 +420,14 @@ class Hall:
             self._services.journal.submit(batch)
             async with asyncio.timeout(_CLOSE_SECONDS):
                 await done
-                ended = self._ending is Ending.ENDED
-                await self._services.journal.release(self._session.info, now_ms(), ended=ended, room_sid=self.room_sid)
+                gone = self._ending is Ending.ENDED
+                await self._services.journal.release(
+                    self._session.info,
+                    now_ms(),
+                    ended=gone and not self.owes,
+                    room_sid=self.room_sid,
+                    closing=gone,
+                )
 
     def _drop_everything(self) -> None:
         """Answer what is left when the hall ends: nobody waits for ever."""
@@ -460,6 +473,8 @@ class Hall:
         if self._decider is decider:
             self._decide_last(decider)
         await self._committer.idle()
+        if self._ending is Ending.ENDED:
+            await self._work_off(decider)
 
     def _gathering(self, turn: Turn) -> float:
         """Give the seconds for which a turn is still to gather; 0 where it may be committed."""
@@ -474,6 +489,25 @@ class Hall:
                 decider.tell(lambda plugin, context: plugin.ended(context))
         if self._ending is not Ending.STOOD_BACK and not decider.turn.is_empty():
             self._committer.submit(decider.take_turn())
+
+    async def _work_off(self, decider: Decider) -> None:
+        """Have done what the end of the session owes, for a moment; the rest is done after it, see `Closing`."""
+        until = time.monotonic() + _WORK_OFF_SECONDS
+        others: list[Any] = []
+        while self._decider is decider and self.owes and (left := until - time.monotonic()) > 0:
+            if self.ended_sid and self.room_sid != self.ended_sid:
+                break  # there is another room of this name already: it must not be done there
+            for item in self._mailbox.take(_ITEMS_A_SLICE):
+                if isinstance(item, DebtSettled):
+                    decider.debt_settled(item)
+                else:
+                    others.append(item)
+            if not decider.turn.is_empty():
+                self._committer.submit(decider.take_turn())
+                await self._committer.idle()
+            else:
+                await self._mailbox.wait(left)
+        self._mailbox.give_back(others)
 
     def _slice(self, decider: Decider, items: list[Any]) -> None:
         started = time.perf_counter()

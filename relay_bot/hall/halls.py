@@ -11,11 +11,12 @@ from typing import Any, Final
 
 import structlog
 
+from relay_bot.hall.closing import Closing
 from relay_bot.hall.hall import Ending, Hall
 from relay_bot.hall.past import Past
 from relay_bot.hall.pauses import pause
 from relay_bot.hall.services import EffectFailed, Services
-from relay_bot.hall.supervisor import Trouble
+from relay_bot.hall.supervisor import Supervisor, Trouble
 from relay_bot.journal.batch import Unavailable
 from relay_bot.observe import metrics
 from relay_bot.plugin import Request, Route
@@ -51,6 +52,7 @@ class Halls:
         self._most = most
         self._full_said_at = -math.inf
         self._past = Past()
+        self._closing = Closing(lambda: self._services, self.wants)
         self._halls: dict[str, Hall] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._ended: dict[str, float] = {}
@@ -93,7 +95,20 @@ class Halls:
     # -- finding -------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Ask LiveKit for its rooms every few seconds until cancelled."""
+        """Ask LiveKit for its rooms every few seconds until cancelled, and end the sessions of those that are gone."""
+        await self.reconcile()
+        closing = Supervisor()
+        closing.start("closing", self._closing.run)
+        try:
+            await self._find()
+        finally:
+            await closing.stop()
+
+    async def end_gone(self) -> None:
+        """End now what is to be ended, see `Closing`."""
+        await self._closing.look()
+
+    async def _find(self) -> None:
         while not self._stopping:
             self._wake.clear()
             await self._declare()
@@ -195,6 +210,8 @@ class Halls:
             del self._halls[hall.name]
             del self._tasks[hall.name]
             self._remember(hall, ending, time.monotonic() - began)
+            if ending is Ending.ENDED and hall.owes and hall.session is not None:
+                self._closing.left(hall.session.info)
             log.info("hall.over", hall=hall.name, ending=ending.value)
 
     async def _still_taken(self, name: str) -> bool:

@@ -82,6 +82,14 @@ class SessionInfo(msgspec.Struct, frozen=True):
     epoch: int
 
 
+class Unfinished(msgspec.Struct, frozen=True):
+    """A hall's session that nobody holds. `closing`: its room is gone for good, and something is still to be done."""
+
+    session: int
+    hall: str
+    closing: bool
+
+
 def settle(future: asyncio.Future[JournalError | None]) -> Callable[[JournalError | None], None]:
     """Make a batch's `done` that settles a future, unless whoever waited has given up."""
 

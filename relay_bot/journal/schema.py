@@ -25,6 +25,7 @@ sessions = sa.Table(
     sa.Column("started_at", sa.BigInteger, nullable=False),
     sa.Column("seen_at", sa.BigInteger, nullable=False),  # when an owner last took it up or gave it back
     sa.Column("ended_at", sa.BigInteger),
+    sa.Column("closing_at", sa.BigInteger),  # when its room was found gone for good: no other room takes it up
 )
 
 events = sa.Table(

@@ -29,6 +29,7 @@ from relay_bot.journal.batch import (
     ShelfRow,
     SnapshotRow,
     Unavailable,
+    Unfinished,
 )
 from relay_bot.journal.erasing import Rule, Rules
 from relay_bot.journal.finding import Named, Scope, find
@@ -266,12 +267,12 @@ class SqliteStore:
         """Take over the hall's open session, or begin one; raises the epoch, which fences older owners.
 
         A session is the same one if the room's sid is, or if it was seen within `resume_ms`: then the
-        SFU was restarted under it. Otherwise the old one is ended and a new one begins.
+        SFU was restarted under it. Otherwise the old one is to be closed and a new one begins.
         """
         with self._transaction():
             found = self._execute(
                 "SELECT id, room_sid, epoch, seen_at FROM sessions"
-                " WHERE hall = ? AND ended_at IS NULL ORDER BY id DESC LIMIT 1",
+                " WHERE hall = ? AND ended_at IS NULL AND closing_at IS NULL ORDER BY id DESC LIMIT 1",
                 (hall,),
             ).fetchone()
             if found and (found[1] == room_sid or now - found[3] <= resume_ms):
@@ -280,24 +281,49 @@ class SqliteStore:
                     (room_sid, now, found[0]),
                 )
                 return SessionInfo(found[0], found[2] + 1)
-            self._execute("UPDATE sessions SET ended_at = ? WHERE hall = ? AND ended_at IS NULL", (now, hall))
-            self._destroy_secrets("session IN (SELECT id FROM sessions WHERE hall = ? AND ended_at = ?)", (hall, now))
+            self._execute(  # its plugins are told by whoever closes it
+                "UPDATE sessions SET closing_at = ?, epoch = epoch + 1"
+                " WHERE hall = ? AND ended_at IS NULL AND closing_at IS NULL",
+                (now, hall),
+            )
             made = self._execute(
                 "INSERT INTO sessions (hall, room_sid, epoch, started_at, seen_at) VALUES (?, ?, 1, ?, ?)",
                 (hall, room_sid, now, now),
             )
             return SessionInfo(made.lastrowid or 0, 1)
 
-    def release(self, session: int, epoch: int, now: int, *, ended: bool, room_sid: str = "") -> bool:
+    def claim_closing(self, session: int, now: int, unseen: int, stale: int, ours: int) -> SessionInfo | None:
+        """Take a session over to close it, unless somebody holds it; it is never taken up by a room again.
+
+        It is held if it was seen since `unseen`, or, where it is being closed already, since `stale`; not so by the
+        owner with the epoch `ours`, who gives it over.
+        """
+        with self._transaction():
+            changed = self._execute(
+                "UPDATE sessions SET epoch = epoch + 1, closing_at = coalesce(closing_at, ?), seen_at = ?"
+                " WHERE id = ? AND ended_at IS NULL"
+                " AND (seen_at < ? OR (closing_at IS NOT NULL AND (seen_at < ? OR epoch = ?)))",
+                (now, now, session, unseen, stale, ours),
+            ).rowcount
+            if not changed:
+                return None
+            epoch = self._execute("SELECT epoch FROM sessions WHERE id = ?", (session,)).fetchone()[0]
+            return SessionInfo(session, epoch)
+
+    def release(
+        self, session: int, epoch: int, now: int, *, ended: bool, room_sid: str = "", closing: bool = False
+    ) -> bool:
         """Say when the owner last held the session, under which room; end it if the room is gone for good.
 
-        `False`: somebody else has it, or it is over; nothing is changed.
+        `closing`: the room is gone for good, but something is still owed. `False`: somebody else has it, or it is over;
+        nothing is changed.
         """
         with self._transaction():
             changed = self._execute(
                 "UPDATE sessions SET seen_at = ?, ended_at = CASE WHEN ? THEN ? ELSE ended_at END,"
+                " closing_at = CASE WHEN ? THEN coalesce(closing_at, ?) ELSE closing_at END,"
                 " room_sid = CASE WHEN ? = '' THEN room_sid ELSE ? END WHERE id = ? AND epoch = ? AND ended_at IS NULL",
-                (now, ended, now, room_sid, room_sid, session, epoch),
+                (now, ended, now, closing, now, room_sid, room_sid, session, epoch),
             ).rowcount
             if changed and ended:
                 self._destroy_secrets("session = ?", (session,))
@@ -418,8 +444,10 @@ class SqliteStore:
         return self._read("SELECT session, plugin, seq, version, state FROM snapshots WHERE session = ?", (session,))
 
     def last_session(self, hall: str) -> int | None:
-        """Find the last session of a hall, if it has ended."""
-        rows = self._read("SELECT id, ended_at FROM sessions WHERE hall = ? ORDER BY id DESC LIMIT 1", (hall,))
+        """Find the last session of a hall, if it has ended or is about to."""
+        rows = self._read(
+            "SELECT id, coalesce(ended_at, closing_at) FROM sessions WHERE hall = ? ORDER BY id DESC LIMIT 1", (hall,)
+        )
         return rows[0][0] if rows and rows[0][1] is not None else None
 
     def answers(self, session: int, limit: int) -> list[tuple[bytes, bytes]]:
@@ -433,6 +461,15 @@ class SqliteStore:
         """Give the lot of the newest answer; 0 without any."""
         [(last,)] = self._read("SELECT max(lot) FROM answers WHERE session = ?", (session,))
         return last or 0
+
+    def unfinished(self, unseen: int) -> list[Unfinished]:
+        """Find the halls' sessions that are being closed, or that nobody has said to hold since a time (ms)."""
+        rows = self._read(
+            "SELECT id, hall, closing_at FROM sessions"
+            " WHERE ended_at IS NULL AND hall >= ? AND (closing_at IS NOT NULL OR seen_at < ?) ORDER BY id",
+            (_A_HALLS, unseen),
+        )
+        return [Unfinished(session, hall, closing is not None) for session, hall, closing in rows]
 
     def epochs(self, sessions: Sequence[int]) -> dict[int, int]:
         """Read the epochs of those of these sessions that are not over."""

@@ -17,7 +17,7 @@ import structlog
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from relay_bot.journal.batch import Batch, EventRow, JournalError, Kept, SessionInfo, ShelfRow, Unavailable
+from relay_bot.journal.batch import Batch, EventRow, JournalError, Kept, SessionInfo, ShelfRow, Unavailable, Unfinished
 from relay_bot.journal.erasing import Rules
 from relay_bot.journal.finding import Scope
 from relay_bot.journal.owners import Owners
@@ -103,11 +103,23 @@ class Journal:
         """Tell whether the owner with this epoch still has the session; raises `Unavailable`."""
         return await self._owners.hold(session)
 
-    async def release(self, session: SessionInfo, now: int, *, ended: bool, room_sid: str = "") -> bool:
+    async def release(
+        self, session: SessionInfo, now: int, *, ended: bool, room_sid: str = "", closing: bool = False
+    ) -> bool:
         """See `SqliteStore.release`."""
-        return await self._call(
-            lambda store: store.release(session.id, session.epoch, now, ended=ended, room_sid=room_sid)
-        )
+
+        def release(store: SqliteStore) -> bool:
+            return store.release(session.id, session.epoch, now, ended=ended, room_sid=room_sid, closing=closing)
+
+        return await self._call(release)
+
+    async def unfinished(self, unseen: int) -> list[Unfinished]:
+        """See `SqliteStore.unfinished`."""
+        return await asyncio.to_thread(self._opened().unfinished, unseen)
+
+    async def claim_closing(self, session: int, now: int, unseen: int, stale: int, ours: int) -> SessionInfo | None:
+        """See `SqliteStore.claim_closing`."""
+        return await self._call(lambda store: store.claim_closing(session, now, unseen, stale, ours))
 
     async def erase(
         self,
