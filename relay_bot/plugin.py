@@ -588,6 +588,11 @@ class Plugin(Generic[S, C]):
         return {}
 
 
+def own_methods(kind: type[Plugin[Any, Any]]) -> set[str]:
+    """List what a plugin class and its mixins define themselves."""
+    return {name for base in kind.__mro__ if base not in (Plugin, Generic, object) for name in vars(base)}
+
+
 class Handler(msgspec.Struct, frozen=True):
     """A method found on a plugin class, ready to be called for one type of message."""
 

@@ -20,6 +20,7 @@ from relay_bot.control.idempotency import BACKEND, IdempotencyLog
 from relay_bot.control.operation import Call, Operation, Run
 from relay_bot.hall.hall import Hall
 from relay_bot.hall.message import Answered, Asked, BackendMessage, FutureWaiter, RouteCall, answer_key
+from relay_bot.hall.quarantine import Quarantined
 from relay_bot.hall.session import Loaded
 from relay_bot.journal.batch import Unavailable
 from relay_bot.livekit.tokens import join_token
@@ -102,6 +103,8 @@ class HallSummary(msgspec.Struct, frozen=True):
     seq: int
     participants: int
     bot_identity: str
+    quarantined: list[Quarantined]
+    """Plugins that the hall goes on without: they failed again and again. A reload or a restart brings them back."""
 
 
 class HallList(msgspec.Struct, frozen=True):

@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from traceback import extract_tb
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import msgspec
 import structlog
 
+from relay_bot.hall.quarantine import Quarantine
 from relay_bot.hall.watchdog import Watchdog
 from relay_bot.observe import metrics
 from relay_bot.plugin import Plugin
@@ -21,31 +22,48 @@ T = TypeVar("T")
 log = structlog.get_logger("hall")
 
 _SLOW_SECONDS: Final = 0.1
+MAX_PART_BYTES: Final = 100_000
+"""Of what one plugin tells in a hall's description, or before it is cut for an envelope."""
+Part = dict[str, tuple[Any, int]]
+"""By key: a value as JSON has it, and how many bytes it is."""
 _OURS: Final = Path(__file__).parent.parent
 
 
 class PluginCalls:
     """The calls of one hall into its plugins."""
 
-    def __init__(self, hall: str, watchdog: Watchdog) -> None:
+    def __init__(self, hall: str, watchdog: Watchdog, quarantine: Quarantine | None = None) -> None:
         self._hall = hall
         self._watchdog = watchdog
+        self.quarantine = quarantine or Quarantine(hall, lambda found: None)
+        self.reason = ""
+        """What failed last, and where."""
 
-    def __call__(self, plugin: str, function: Callable[[], T]) -> T:
-        """Call into a plugin, watched; raises its `Refuse`, or one with `internal` for anything else."""
+    def __call__(self, plugin: str, function: Callable[[], T], *, for_message: bool = False) -> T:
+        """Call into a plugin, watched; raises its `Refuse`, or one with `internal` for anything else.
+
+        `for_message`: what goes wrong costs a message and is counted by whoever calls.
+        """
         self._watchdog.enter()
         try:
             return function()
         except Refuse:
             raise
-        except BaseException:  # also SystemExit: a plugin that calls argparse must not end the process
-            metrics.HANDLER_FAILURES.labels(plugin).inc()
-            log.exception("plugin.failed", hall=self._hall, plugin=plugin)
-            raise internal() from None
+        except BaseException as error:  # also SystemExit: a plugin that calls argparse must not end the process
+            failure = error
         finally:
             took = self._watchdog.leave()
             if took > _SLOW_SECONDS:
                 log.warning("plugin.slow", hall=self._hall, plugin=plugin, seconds=round(took, 3))
+        self._failed(plugin, failure, for_message)
+        raise internal()
+
+    def _failed(self, plugin: str, error: BaseException, for_message: bool) -> None:
+        metrics.HANDLER_FAILURES.labels(plugin).inc()
+        log.error("plugin.failed", hall=self._hall, plugin=plugin, exc_info=error)
+        self.reason = f"{type(error).__name__} at {place_in_plugin(error)}"
+        if not for_message:
+            self.quarantine.failed(plugin, self.reason)
 
 
 def join_refusal(plugins: Mapping[str, Plugin[Any, Any]], identity: str, call: PluginCalls) -> Refuse | None:
@@ -61,14 +79,29 @@ def join_refusal(plugins: Mapping[str, Plugin[Any, Any]], identity: str, call: P
 
 
 def parts(
-    plugins: Mapping[str, Plugin[Any, Any]], part: Callable[[Plugin[Any, Any]], dict[str, Any]], call: PluginCalls
-) -> dict[str, Any]:
-    """Put the plugins' parts of something together; one that fails has none."""
-    found: dict[str, Any] = {}
+    plugins: Mapping[str, Plugin[Any, Any]], part: Callable[[Plugin[Any, Any]], object], call: PluginCalls
+) -> dict[str, Part]:
+    """Ask the plugins for their parts of something; one that fails, or gives no JSON object, has none."""
+    found: dict[str, Part] = {}
     for name, plugin in plugins.items():
         with contextlib.suppress(Refuse):
-            found |= call(name, partial(part, plugin))
+            found[name] = call(name, lambda plugin=plugin: _part(part(plugin)))
     return found
+
+
+def together(found: Mapping[str, Part]) -> dict[str, Any]:
+    """Put parts together."""
+    return {key: value for part in found.values() for key, (value, _) in part.items()}
+
+
+def _part(given: object) -> Part:
+    made = msgspec.to_builtins(given, str_keys=True)
+    if not isinstance(made, dict):
+        raise TypeError(f"a part is an object of JSON, not {type(given).__name__}")
+    part = {key: (value, len(msgspec.json.encode(value))) for key, value in cast("dict[str, Any]", made).items()}
+    if sum(size for _, size in part.values()) > MAX_PART_BYTES:
+        raise ValueError(f"a part has at most {MAX_PART_BYTES} bytes")
+    return part
 
 
 def as_json(result: object) -> Any:
@@ -89,8 +122,3 @@ def place_in_plugin(error: BaseException) -> str:
 def internal() -> Refuse:
     """Make the refusal for a fault of ours. Each its own: one that is raised again keeps the frames of every time."""
     return Refuse("internal", "something went wrong here; it has been logged")
-
-
-def own_methods(kind: type[Plugin[Any, Any]]) -> set[str]:
-    """List what a plugin class and its mixins define themselves."""
-    return {name for base in kind.__mro__ if base not in (Plugin, Generic, object) for name in vars(base)}

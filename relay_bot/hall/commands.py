@@ -81,7 +81,7 @@ def run_command(
     word, rest = fold_to_match(written[0]), line[written.end() :]
     name, _, of_plugin = word.partition("@")
     if name == "help":
-        return _help(prefix, sender, loaded)
+        return _help(prefix, sender, {plugin: each for plugin, each in loaded.items() if plugin in plugins})
     takers = {
         plugin: command
         for plugin, each in loaded.items()
@@ -94,6 +94,10 @@ def run_command(
     if not permitted:
         needed = min(command.role for command in takers.values())
         raise Refuse("forbidden", f"only a {needed.label} may use {prefix}{name}")
+    working = {plugin: command for plugin, command in permitted.items() if plugin in plugins}
+    if not working:
+        raise Refuse("internal", f"{prefix}{name} does not work in this hall now: an operator finds why in the log")
+    permitted = working
     if len(permitted) > 1:
         permitted = _wanted(prefix, name, permitted, plugins, ask)
     plugin, command = next(iter(permitted.items()))

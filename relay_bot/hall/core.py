@@ -10,6 +10,7 @@ from relay_bot.effect import CORE_EFFECTS, tag_of
 from relay_bot.journal.erasing import CORE, Rule, of_effect
 from relay_bot.journal.events import Event, EventTable, State
 from relay_bot.journal.identities import Identity, where
+from relay_bot.plugin import Role
 
 NAMESPACE = CORE
 
@@ -77,6 +78,24 @@ class EffectRetried(Event, frozen=True):
     at: int
 
 
+class Told(Event, frozen=True):
+    """Plugins were told of a participant: how they look, or (`here` is false) that they have left.
+
+    It is recorded after the telling: who left, came or changed while the bot was away is found by it.
+    """
+
+    personal: ClassVar[tuple[str, ...]] = ("name",)
+
+    identity: Identity
+    name: str
+    role: Role
+    can_publish: bool
+    can_publish_data: bool
+    can_subscribe: bool
+    here: bool
+    plugins: tuple[str, ...]
+
+
 class MessageHeld(Event, frozen=True):
     """A message waits for a moderator. `payload` is its JSON text, and empty once its sender has been erased."""
 
@@ -114,7 +133,8 @@ class WordsDistrusted(Event, frozen=True):
 
 
 CoreEvent = (
-    MessageHeld
+    Told
+    | MessageHeld
     | HeldDecided
     | TimerSet
     | TimerCleared
@@ -161,6 +181,17 @@ class Held(msgspec.Struct, frozen=True):
     at: int
 
 
+class Known(msgspec.Struct, frozen=True):
+    """How a participant looks, as far as these plugins were told."""
+
+    name: str
+    role: Role
+    can_publish: bool
+    can_publish_data: bool
+    can_subscribe: bool
+    plugins: tuple[str, ...]
+
+
 def name_of(*parts: str) -> str:
     """Give the name under which the core's state has a timer or what is owed."""
     return "\n".join(parts)
@@ -170,11 +201,26 @@ class CoreState(State):
     """Timers by plugin, method and key (joined by newlines); what is owed, and was given up, by plugin and key."""
 
     timers: dict[str, int] = {}
+    told: dict[str, tuple[Known, ...]] = {}
+    """By identity: whom plugins were told of. Nearly always it is the same for all of them."""
     owed: dict[str, Owed] = {}
     dead: dict[str, Dead] = {}
     held: dict[str, Held] = {}
     distrusted: dict[Identity, str] = {}
     """Whose words about themselves are their own, with the name that is kept for them."""
+
+    def on_told(self, event: Told) -> None:
+        """Remember what plugins were told."""
+        known: list[Known] = []
+        for each in self.told.pop(event.identity, ()):
+            others = tuple(name for name in each.plugins if name not in event.plugins)
+            if others:
+                known.append(msgspec.structs.replace(each, plugins=others))
+        if event.here:
+            look = event.name, event.role, event.can_publish, event.can_publish_data, event.can_subscribe
+            known.append(Known(*look, event.plugins))
+        if known:
+            self.told[event.identity] = tuple(known)
 
     def on_timer_set(self, event: TimerSet) -> None:
         """Remember a timer."""

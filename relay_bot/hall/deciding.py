@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 
 import msgspec
 import structlog
 
 from relay_bot.hall import core
 from relay_bot.hall.answers import ANSWER_GONE, ANSWER_GONE_TEXT
-from relay_bot.hall.calling import PluginCalls, as_json, internal, own_methods, place_in_plugin
+from relay_bot.hall.calling import PluginCalls, as_json, internal, place_in_plugin
 from relay_bot.hall.commands import is_known, only_reads, run_command, said_command
 from relay_bot.hall.debts import DebtSettled
 from relay_bot.hall.greeting import hall_state
@@ -61,6 +61,7 @@ class Decider:
         self.turn = Turn(session, services, calls)
         self._calls = calls
         self._timers = timers
+        self._halted = False
         self._handlers: dict[str, tuple[str, Handler]] = {
             kind: (name, handler)
             for name, loaded in services.plugins.items()
@@ -68,10 +69,6 @@ class Decider:
         }
         self._judges = Judges(session, calls)
         self._has_judges = bool(self._judges)
-        # Most plugins refuse nobody: only those that have something to say are asked for each message.
-        self._guards = [
-            (name, plugin) for name, plugin in session.plugins.items() if "refuses" in own_methods(type(plugin))
-        ]
 
     def take_turn(self) -> Turn:
         """Give what has been decided and begin the next turn."""
@@ -88,10 +85,7 @@ class Decider:
             return
         now = now_ms()
         try:
-            for name, plugin in self._guards:
-                refusal = self._calls(name, partial(plugin.refuses, message.sender, message.kind))
-                if refusal is not None:
-                    raise refusal.with_traceback(None)  # it may be the same one each time
+            self._pass_guards(message)
             answer = self._dispatch_or_hold(message, now)
         except Refuse as refusal:
             metrics.REFUSED.labels(refusal.code).inc()
@@ -104,6 +98,16 @@ class Decider:
     def has_answered(self, key: bytes) -> bool:
         """Tell whether a message with this key was answered."""
         return self.session.answers.get(key) is not None
+
+    def _pass_guards(self, message: Message) -> None:
+        """Raise the `Refuse` of a plugin that refuses the sender. Only hosts pass where one that judges is left out."""
+        session = self.session
+        if session.closed and message.kind != "sync" and message.sender.role < Role.HOST:
+            raise Refuse("internal", "the hall can't tell who may speak now: only hosts are let through")
+        for name, plugin in session.guards:
+            refusal = self._calls(name, partial(plugin.refuses, message.sender, message.kind))
+            if refusal is not None:
+                raise refusal.with_traceback(None)  # it may be the same one each time
 
     def _answered_before(self, message: Message) -> bool:
         assert message.key is not None
@@ -130,6 +134,8 @@ class Decider:
                 raise unknown_type(message.kind, (*self._handlers, "sync"))  # nobody else hears it
             return ACKED  # unknown types are legal and nobody here wants this one
         name, handler = found
+        if name not in self.session.plugins:
+            raise not_working(name)
         body = decode_body(handler.decoder, message.payload)
         context = TurnContext(
             self.turn, name, message.sender, now, message.message_id, message.audience, message.private
@@ -138,7 +144,8 @@ class Decider:
         if judged is not body:
             message.payload, body = _payload_of(judged, message.payload), judged
         method = getattr(self.session.plugins[name], handler.method)
-        result = self._call(name, context, lambda: as_json(method(body, context)))  # inside: it may not be JSON
+        # Inside: what it returns may not be JSON.
+        result = self._call(name, context, lambda: as_json(method(body, context)), for_message=True)
         if result is None:
             return READ if handler.reads else ACKED
         return Answered(result=result, kept=not handler.reads)
@@ -152,7 +159,7 @@ class Decider:
     def _command(self, line: str, message: Message, now: int) -> Answered:
         def call(name: str, function: Callable[[Context], Any]) -> Any:
             context = TurnContext(self.turn, name, message.sender, now, message.message_id, None, True)
-            return self._call(name, context, partial(function, context))
+            return self._call(name, context, partial(function, context), for_message=True)
 
         prefix, plugins = self._services.settings.commands.prefix, self._services.plugins
         try:
@@ -206,10 +213,7 @@ class Decider:
     def _release(self, held: core.Held, now: int) -> None:
         """Dispatch a held message as its sender's; raises what refuses it now, and it stays held then."""
         message = released(held, 0.0)
-        for name, plugin in self._guards:
-            refusal = self._calls(name, partial(plugin.refuses, message.sender, message.kind))
-            if refusal is not None:
-                raise refusal.with_traceback(None)
+        self._pass_guards(message)
         self.turn.released = True
         try:
             self._dispatch(message, now)
@@ -291,12 +295,15 @@ class Decider:
         context = TurnContext(turn, item.plugin, THE_BACKEND, now, private=True)
         plugin = self.session.plugins.get(item.plugin)
         try:
+            if self.session.is_left_out(item.plugin):
+                raise not_working(item.plugin)
             if plugin is None:  # routes are those of the start, a hall's plugins those of the last reload
                 raise Refuse("not_found", f"the plugin {item.plugin} is not enabled in this hall")
             request = self._judged(item.request, item.route.public, item.plugin, "", context)
             run = partial(getattr(plugin, item.route.method), request, context)
             # An answer that is kept must be JSON; of the others that is seen when they are sent.
-            result = self._call(item.plugin, context, run if item.key is None else lambda: as_json(run()))
+            called = run if item.key is None else lambda: as_json(run())
+            result = self._call(item.plugin, context, called, for_message=True)
             answer = Answered(result=result, digest=item.digest)
         except Refuse as refusal:
             answer = Answered(error=refusal.payload(None), digest=item.digest)
@@ -323,24 +330,52 @@ class Decider:
         """Let plugins take over what outlives the session before this one."""
         now = now_ms()
         for name, state in earlier.items():
+            if name not in self.session.plugins:
+                continue
             context = TurnContext(self.turn, name, THE_BACKEND, now)
             with contextlib.suppress(Refuse):
                 self._call(name, context, partial(self.session.plugins[name].inherit, state, context))
 
     def tell(self, function: Callable[[Plugin[Any, Any], TurnContext], None]) -> None:
-        """Tell every plugin of something; nobody asked, so a refusal is heard by nobody."""
-        now = now_ms()
-        for name, plugin in self.session.plugins.items():
+        """Tell every plugin of something, whatever becomes of the others; nobody asked, so nobody hears a refusal."""
+        self.tell_some(list(self.session.plugins), function)
+        self.check()
+
+    def tell_some(self, names: Sequence[str], function: Callable[[Plugin[Any, Any], TurnContext], None]) -> list[str]:
+        """Tell some plugins of something; gives those that heard it. `check` is to be called when all is told."""
+        now, heard = now_ms(), list[str]()
+        for name in names:
+            plugin = self.session.plugins.get(name)
+            if plugin is None:  # given up on meanwhile
+                continue
             context = TurnContext(self.turn, name, THE_BACKEND, now)
-            with contextlib.suppress(Refuse):
+            try:
                 self._call(name, context, partial(function, plugin, context))
+            except Halted:
+                self._halted = True
+                self.session.leave_out(name)  # what it has in memory is wrong: no other plugin shall ask it
+                continue
+            except Refuse as refusal:
+                if refusal.code == "internal":
+                    continue
+            heard.append(name)
+        return heard
+
+    def record_told(self, event: core.Told) -> None:
+        """Record what plugins were told."""
+        self._record(event, now_ms())
+
+    def check(self) -> None:
+        """Raise `Halted` where a plugin that was told failed after it had recorded."""
+        if self._halted:
+            raise Halted
 
     def say_again(self) -> None:
         """Have plugins say what the process before may not have said; see `relay_bot.hall.saying`."""
         now, session = now_ms(), self.session
         for row in session.unsaid.take(now):
             name, event = row[3].partition(".")[0], session.read(row)
-            if event is not None:
+            if event is not None and name in session.plugins:
                 context = TurnContext(self.turn, name, THE_BACKEND, now)
                 with contextlib.suppress(Refuse):
                     self._call(name, context, partial(session.plugins[name].say_again, event, context))
@@ -449,32 +484,49 @@ class Decider:
         context.record_core(event)
         self.turn.merge(context.staged)
 
-    def _call(self, plugin: str, context: TurnContext, function: Callable[[], T]) -> T:
+    def _call(self, plugin: str, context: TurnContext, function: Callable[[], T], *, for_message: bool = False) -> T:
         """Call into a plugin, as one transaction: what it asks for joins the turn where it ends well.
 
         Raises its `Refuse`, or one with `internal` for anything else: then nothing of it is left. Raises `Halted`
         where it had recorded by then.
         """
-        staged = context.staged
+        staged, quarantine = context.staged, self._calls.quarantine
         try:
-            result = self._calls(plugin, function)
+            result = self._calls(plugin, function, for_message=for_message)
             if staged.torn:  # it has caught what applying its event raised
                 raise internal()
         except Refuse as refusal:
-            if not staged.applied:
-                raise
-            if refusal.code != "internal":
-                log.error(
-                    "plugin.refused_after_recording",
-                    hall=self._hall.name,
-                    plugin=plugin,
-                    place=place_in_plugin(refusal),
-                    advice="refuse before you record: the session had to be opened again",
-                )
-            self.session.drop(staged)
-            raise Halted from refusal
+            if staged.applied:
+                self._halt(plugin, context, refusal, counted=refusal.code == "internal" and not for_message)
+            if for_message and refusal.code == "internal":
+                quarantine.failed_message(plugin, self._calls.reason)
+            raise
+        if for_message:
+            quarantine.message_went_well(plugin)
         self.turn.merge(staged)
         return result
+
+    def _halt(self, plugin: str, context: TurnContext, refusal: Refuse, *, counted: bool) -> NoReturn:
+        reason = self._calls.reason
+        if refusal.code != "internal":
+            reason = f"refused after recording at {place_in_plugin(refusal)}"
+            log.error(
+                "plugin.refused_after_recording",
+                hall=self._hall.name,
+                plugin=plugin,
+                place=place_in_plugin(refusal),
+                advice="refuse before you record: the session had to be opened again",
+            )
+        if not counted:
+            self._calls.quarantine.failed(plugin, reason)
+        self.session.drop(context.staged)
+        raise Halted from refusal
+
+
+def not_working(plugin: str) -> Refuse:
+    """Make the refusal for what a plugin would do that is in quarantine."""
+    text = f"the plugin {plugin} is not working in this hall: an operator finds why in the log, mends it and reloads"
+    return Refuse("internal", text)
 
 
 def _payload_of(body: msgspec.Struct, payload: msgspec.Raw) -> msgspec.Raw:

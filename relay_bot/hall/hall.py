@@ -7,12 +7,13 @@ import contextlib
 import enum
 import time
 from collections import deque
+from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 import msgspec
 import structlog
 
-from relay_bot.hall.calling import PluginCalls, join_refusal, own_methods, parts
+from relay_bot.hall.calling import PluginCalls, join_refusal, parts, together
 from relay_bot.hall.committing import BUSY, Committer
 from relay_bot.hall.deadlines import Deadlines
 from relay_bot.hall.debts import Debtor, DebtSettled, Progress
@@ -25,11 +26,12 @@ from relay_bot.hall.outbox import AckGroups, Outbox
 from relay_bot.hall.ownership import Ownership
 from relay_bot.hall.pauses import pause
 from relay_bot.hall.people import People
+from relay_bot.hall.quarantine import Quarantine, Quarantined
 from relay_bot.hall.roster import HallRoster
 from relay_bot.hall.saying import SaidNotes
 from relay_bot.hall.seat import Seated, SeatKeeper, Unseated
 from relay_bot.hall.services import EffectFailed, Services
-from relay_bot.hall.session import Session
+from relay_bot.hall.session import Loaded, Session
 from relay_bot.hall.supervisor import Supervisor, Trouble
 from relay_bot.hall.timers import TimerRetries
 from relay_bot.hall.turn import Halted, Turn
@@ -38,7 +40,7 @@ from relay_bot.journal.erasing import erased
 from relay_bot.journal.events import State
 from relay_bot.link import Changed, Frame, Interrupted, Joined, Left, Lost, Presence, Reason, Resumed
 from relay_bot.observe import metrics
-from relay_bot.plugin import Sender
+from relay_bot.plugin import Sender, own_methods
 from relay_bot.wire.clock import now_ms
 from relay_bot.wire.refusal import Refuse
 
@@ -114,6 +116,16 @@ class _GaveUp(msgspec.Struct, frozen=True):
     part: str
 
 
+class _Reloaded(msgspec.Struct, frozen=True):
+    """The configuration was read again, and these are the plugins."""
+
+    plugins: Mapping[str, Loaded]
+
+
+class RequiredFailed(Exception):
+    """A required plugin does not work in this hall."""
+
+
 class _Stop(msgspec.Struct, frozen=True):
     """The process asks the hall to finish."""
 
@@ -126,6 +138,8 @@ class Hall:
         self.room_sid = room_sid
         self.ended_sid = ""
         """The room whose end was heard; `room_sid` may be that of the next one of the same name by then."""
+        self.failure = ""
+        """Why it ended, where a required plugin is the cause."""
         self.status: HallStatus = "starting"
         self._services = services
         settings = self._settings = services.settings
@@ -156,7 +170,8 @@ class Hall:
             link,
             self._notes.row,
         )
-        self._calls = PluginCalls(name, services.watchdog)
+        self._quarantine = Quarantine(name, self._plugin_given_up)
+        self._calls = PluginCalls(name, services.watchdog, self._quarantine)
         self._decider: Decider | None = None
         """`None` while there is no session in memory that is what its journal says."""
         self._session: Session | None = None
@@ -238,6 +253,15 @@ class Hall:
 
     def refuses_join(self, identity: str) -> Refuse | None:
         """Ask the plugins whether someone is to get no join token."""
+        if self._session is None:
+            return None
+        if self._session.closed:
+            return Refuse(
+                "internal", "the hall can't tell who is banned now: no join tokens until an operator mends it"
+            )
+        return self._refuses_stay(identity)
+
+    def _refuses_stay(self, identity: str) -> Refuse | None:
         return None if self._session is None else join_refusal(self._session.plugins, identity, self._calls)
 
     async def erase(self, identity: str, pseudonym: str, *, unseen: bool = False) -> int | None:
@@ -286,9 +310,10 @@ class Hall:
             "seq": self.seq,
             "participants": len(self._roster),
             "bot_identity": self.bot_identity,
+            "quarantined": [msgspec.to_builtins(each) for each in self._quarantine.found.values()],
         }
         if self._session is not None:
-            found |= parts(self._session.plugins, lambda plugin: msgspec.to_builtins(plugin.summary()), self._calls)
+            found = together(parts(self._session.plugins, lambda plugin: plugin.summary(), self._calls)) | found
         return found
 
     def troubles(self) -> list[Trouble]:
@@ -299,7 +324,11 @@ class Hall:
             late.append(
                 Trouble("dead effects", f"{self.dead_effects} given up; /v1/halls/…/effects lists them", self.name)
             )
-        return self._supervisor.troubles() + late
+        left_out = [
+            Trouble("plugin", f"{each.plugin} is in quarantine since {each.since}: {each.reason}", self.name)
+            for each in self._quarantine.found.values()
+        ]
+        return self._supervisor.troubles() + late + left_out
 
     # -- life -----------------------------------------------------------------------------------------------
 
@@ -344,6 +373,7 @@ class Hall:
             await self._keeper.leave()
             self._drop_everything()
             await self._close(said)
+            self._quarantine.clear()
 
     async def _open(self) -> Decider:
         """Claim the session and bring it to what the journal says."""
@@ -354,8 +384,13 @@ class Hall:
         self.ownership.opening()
         info = await journal.claim(self.name, self.room_sid, now_ms(), int(settings.resume_seconds * 1000))
         self.ownership.took(info)
-        session = Session(info, self._services.plugins, self, self._settings.storage.answers_bytes)
+        answers_bytes, without = self._settings.storage.answers_bytes, self._quarantine.found
+        session = Session(info, self._services.plugins, self, answers_bytes, without)
         await session.replay(journal)
+        for plugin, reason in session.faults.items():
+            self._quarantine.add(plugin, reason)
+        if self.failure:
+            raise RequiredFailed(self.failure)
         if session.seq == 0 and self._inherits:
             self._earlier = await self._recall(info)
         self._session = session
@@ -365,6 +400,33 @@ class Hall:
         self.status = "live" if self._keeper.seat is not None else "starting"
         log.info("hall.opened", hall=self.name, session=info.id, epoch=info.epoch, seq=session.seq)
         return Decider(self, self._services, session, self._calls, self._timers)
+
+    def _plugin_given_up(self, found: Quarantined) -> None:
+        """Go on without a plugin; a required one ends the hall, which is begun anew after a pause."""
+        loaded = self._services.plugins.get(found.plugin)
+        self._failures.clear()  # their cause is gone: the hall need not wait for it
+        if self._session is not None:
+            self._session.leave_out(found.plugin)
+        if loaded is not None and loaded.required:
+            self.failure = f"the required plugin {found.plugin} is not working: {found.reason}"
+            log.error("hall.stopped", hall=self.name, plugin=found.plugin, reason=found.reason)
+            self._ending = self._ending or Ending.FAILED
+            self._mailbox.wake()
+
+    def plugins_reloaded(self, services: Services) -> None:
+        """Hear that the configuration was read again: plugins in quarantine come back, as it has them now."""
+        if self._quarantine.found:
+            self._mailbox.note(_Reloaded(services.plugins))
+
+    def _let_back(self, loaded: Mapping[str, Loaded], decider: Decider | None) -> None:
+        plugins = dict(self._services.plugins)
+        for name in self._quarantine.clear():
+            plugins.pop(name, None)
+            if name in loaded:
+                plugins[name] = loaded[name]
+        self._services = msgspec.structs.replace(self._services, plugins=plugins)
+        if decider is not None:
+            self._restart(decider, "reload")
 
     async def _recall(self, info: SessionInfo) -> dict[str, State]:
         """Give the states of the session before, of the plugins that inherit from it."""
@@ -390,6 +452,7 @@ class Hall:
                 decider.inherit(earlier)
                 self._inherits = True
             decider.tell(lambda plugin, context: plugin.opened(context))
+            self._people.begin(decider)
             self._people.catch_up(decider)
         except Halted:
             self._restart(decider, "handler")
@@ -535,8 +598,9 @@ class Hall:
                 self._expire(decider)
                 decider.fire_timers()
                 decider.reject_expired()
+                self._people.tell_again(decider)
                 if self.status == "live":
-                    self._people.greet(decider, lambda identity: self.refuses_join(identity) is None)
+                    self._people.greet(decider, lambda identity: self._refuses_stay(identity) is None)
         except Halted:
             self._restart(decider, "handler")
         if items:
@@ -589,6 +653,9 @@ class Hall:
         timer = self._timers.wait(decider.session.core.timers, now_ms(), decider.session.plugins)
         if timer is not None:
             waits.append(timer)
+        again = self._people.seconds_to_next()
+        if again is not None:
+            waits.append(again)
         monotonic = time.monotonic()
         for hold in (self._gate.nameless, self._gate.strangers):
             if (until := hold.next_expiry()) is not None:
@@ -623,6 +690,8 @@ class Hall:
                 item.waiter.answer(refused(BUSY), AckGroups())
             case _Erase():
                 self._to_erase.append(item)
+            case _Reloaded(plugins):
+                self._let_back(plugins, None)
             case Joined() | Changed() | Left():
                 self._people.take(item, None)
             case _:
@@ -659,6 +728,8 @@ class Hall:
             case _Erase():
                 self._to_erase.append(item)
                 self._restart(decider, "erasure")
+            case _Reloaded(plugins):
+                self._let_back(plugins, decider)
             case _:
                 self._take_note(item, decider)
 

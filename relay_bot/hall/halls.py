@@ -57,6 +57,8 @@ class Halls:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._ended: dict[str, float] = {}
         self._not_before: dict[str, tuple[float, int]] = {}
+        self._why: dict[str, str] = {}
+        """Of halls that a required plugin has stopped."""
         self._stood_back: set[str] = set()
         self._forget_at = 0.0
         self._declared = False
@@ -87,8 +89,10 @@ class Halls:
         return included and not any(fnmatchcase(name, pattern) for pattern in halls.exclude)
 
     def update(self, services: Services) -> None:
-        """Take new settings: halls found from now on have them."""
+        """Take new settings: halls found from now on have them, and plugins in quarantine come back in all halls."""
         self._services = services
+        for hall in self.all():
+            hall.plugins_reloaded(services)
         self._declared = False
         self._wake.set()
 
@@ -190,10 +194,14 @@ class Halls:
         """List the halls that failed and are not served until their pause is over."""
         now = time.monotonic()
         return [
-            Trouble("hall", f"failed, {failures} times in a row; it is begun anew in {not_before - now:.0f} s", name)
+            Trouble("hall", self._failed(name, failures, not_before - now), name)
             for name, (not_before, failures) in self._not_before.items()
             if failures and not_before > now and name not in self._halls
         ]
+
+    def _failed(self, name: str, failures: int, wait: float) -> str:
+        why = self._why.get(name, "")
+        return f"failed, {failures} times in a row; it is begun anew in {wait:.0f} s{why and f': {why}'}"
 
     # -- serving ----------------------------------------------------------------------------------------
 
@@ -230,7 +238,10 @@ class Halls:
 
     def _remember(self, hall: Hall, ending: Ending, lived: float) -> None:
         now = time.monotonic()
-        for kept in (self._ended, self._not_before):
+        self._why.pop(hall.name, None)
+        if hall.failure:
+            self._why[hall.name] = hall.failure
+        for kept in (self._ended, self._not_before, self._why):
             if len(kept) > _MAX_REMEMBERED:
                 kept.clear()
         if ending is Ending.ENDED:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from relay_bot.hall.calling import PluginCalls, own_methods
+from relay_bot.hall.calling import PluginCalls
 from relay_bot.hall.session import Session
 from relay_bot.judging import Content, Shape, Steps, Verdict, path_of, texts_of, with_texts
-from relay_bot.plugin import Plugin
+from relay_bot.plugin import Plugin, own_methods
 from relay_bot.wire.refusal import Refuse
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ class Judges:
 
     def __init__(self, session: Session, calls: PluginCalls) -> None:
         self._calls = calls
+        self._session = session
         self._plugins = [
             (name, plugin) for name, plugin in session.plugins.items() if "judge" in own_methods(type(plugin))
         ]
@@ -52,6 +53,8 @@ class Judges:
         """Have one text judged; gives it as it may be seen. Raises `Refuse`, `OnHold`, or `internal` for a failure."""
         hold: OnHold | None = None
         for name, plugin in self._plugins:
+            if name not in self._session.plugins:  # in quarantine
+                continue
             verdict = self._calls(name, partial(_verdict, plugin, content, contexts(name)))
             match verdict.action:
                 case "refuse":

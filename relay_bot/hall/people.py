@@ -9,6 +9,7 @@ from typing import Final
 from relay_bot.hall.deciding import Decider
 from relay_bot.hall.gate import Gate
 from relay_bot.hall.roster import HallRoster
+from relay_bot.hall.telling import Telling
 from relay_bot.link import Changed, Joined, Left
 from relay_bot.plugin import Participant
 
@@ -30,8 +31,9 @@ class People:
     def __init__(self, roster: HallRoster, gate: Gate) -> None:
         self._roster = roster
         self._gate = gate
-        self._told: dict[str, Participant] = {}
-        """Who is here as far as the plugins know."""
+        self._telling = Telling()
+        self._whole = False
+        """Everybody who is here has been named since the hall is served: whoever was not has left."""
         self._absent: set[str] = set()
         """Who was here when the seat was lost and has not been seen since."""
         self._to_greet: dict[str, None] = {}
@@ -51,7 +53,8 @@ class People:
             case Left(identity):
                 self._remove(identity)
                 if decider is not None:
-                    self._tell_left(identity, decider)
+                    self._telling.left(identity, decider)
+                    decider.check()
                 self._tell_renamed(decider)
                 return
         after = self._roster.put(presence, stamp)
@@ -64,7 +67,8 @@ class People:
         if presence.active and presence.identity not in self._greeted:
             self._to_greet[presence.identity] = None
         if decider is not None:
-            self._tell_of(after, decider)
+            self._telling.of(after, decider)
+            decider.check()
         self._tell_renamed(decider)
 
     def seat_lost(self) -> None:
@@ -73,6 +77,7 @@ class People:
 
     def seated(self, decider: Decider | None) -> None:
         """Hear that all who are here have been named since: the others have left."""
+        self._whole = True
         absent, self._absent = self._absent, set()
         for identity in absent:
             self._remove(identity)
@@ -87,6 +92,10 @@ class People:
 
     # -- what the plugins are told ----------------------------------------------------------------------
 
+    def begin(self, decider: Decider) -> None:
+        """Hear that a session was opened: what the plugins were told is what its journal says."""
+        self._telling.begin(decider.session)
+
     def catch_up(self, decider: Decider) -> None:
         """Tell the plugins who came, changed and left while there was no session that could hear it."""
         self._tell_renamed(None)
@@ -94,29 +103,35 @@ class People:
             if self._roster.anyone(identity) is not None:
                 decider.distrust(identity, name)
         for person in self._roster:
-            self._tell_of(person, decider)
-        for identity in [name for name in self._told if self._roster.get(name) is None]:
-            self._tell_left(identity, decider)
+            self._telling.of(person, decider)
+        if self._whole:
+            for identity in self._telling.known():
+                if self._roster.get(identity) is None:
+                    self._telling.left(identity, decider)
+        decider.check()
 
     def _tell_renamed(self, decider: Decider | None) -> None:
         """Tell of those who are called otherwise because of whom else is here."""
         for person in self._roster.take_renamed():
             self._gate.forget(person.identity)
             if decider is not None:
-                self._tell_of(person, decider)
+                self._telling.of(person, decider)
+        if decider is not None:
+            decider.check()
 
-    def _tell_of(self, person: Participant, decider: Decider) -> None:
-        before = self._told.get(person.identity)
-        self._told[person.identity] = person  # first: a plugin that fails at it must not be told for ever
-        if before is None:
-            decider.tell(lambda plugin, context: plugin.joined(person, context))
-        elif before != person:
-            decider.tell(lambda plugin, context: plugin.changed(before, person, context))
+    def tell_again(self, decider: Decider) -> None:
+        """Tell those plugins again that failed at it a moment ago."""
+        for identity in self._telling.due(decider.session.watching):
+            person = self._roster.get(identity)
+            if person is not None:
+                self._telling.of(person, decider)
+            elif self._whole:
+                self._telling.left(identity, decider)
+        decider.check()
 
-    def _tell_left(self, identity: str, decider: Decider) -> None:
-        person = self._told.pop(identity, None)
-        if person is not None:
-            decider.tell(lambda plugin, context: plugin.left(person, context))
+    def seconds_to_next(self) -> float | None:
+        """Give the seconds until somebody is to be told again."""
+        return self._telling.seconds_to_next()
 
     # -- greeting ---------------------------------------------------------------------------------------
 

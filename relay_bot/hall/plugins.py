@@ -87,7 +87,8 @@ def load_plugins(
             broken(name, error)
             continue
         own = {key: value for key, value in raw.items() if key not in _OWN_KEYS}
-        loaded[name] = Loaded(spec, check(own, spec.settings_type, section=f"plugins.{name}"))
+        settings = check(own, spec.settings_type, section=f"plugins.{name}")
+        loaded[name] = Loaded(spec, settings, switches.required)
         owners |= dict.fromkeys(_things(spec), f"the plugin {name}")
     return loaded
 

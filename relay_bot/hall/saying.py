@@ -12,11 +12,10 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any, Final
 
-from relay_bot.hall.calling import own_methods
 from relay_bot.hall.outbox import Outbox
 from relay_bot.journal.batch import Batch, EventRow, JournalError, SessionInfo, SnapshotRow
 from relay_bot.journal.writer import Journal
-from relay_bot.plugin import Plugin
+from relay_bot.plugin import Plugin, own_methods
 
 SAID: Final = "~said"
 """Stands for a plugin's name in the row; none is called so."""

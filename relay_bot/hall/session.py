@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -13,12 +13,17 @@ from relay_bot.hall import core
 from relay_bot.hall.answers import DEFAULT_BYTES, AnswerMemory
 from relay_bot.hall.saying import SAID, Unsaid
 from relay_bot.hall.staged import Staged
+from relay_bot.hall.supervisor import place_of
 from relay_bot.journal.batch import EventRow, Kept, Lots, Redaction, SessionInfo, SnapshotRow
 from relay_bot.journal.events import Event, EventRefused, EventTable, State
 from relay_bot.journal.writer import Journal
-from relay_bot.plugin import HallView, Plugin, PluginSpec
+from relay_bot.plugin import HallView, Plugin, PluginSpec, own_methods
 
 log = structlog.get_logger("session")
+
+GUARDING: Final = frozenset({"refuses", "refuses_text", "refuses_join", "judge"})
+"""A plugin with one of these methods is a guard: without it nobody could say who may speak."""
+WATCHING: Final = frozenset({"joined", "left", "changed"})
 
 _ROWS_A_READ: Final = 5_000
 SNAPSHOT_EVERY: Final = 20_000
@@ -30,13 +35,19 @@ class Loaded(msgspec.Struct, frozen=True):
 
     spec: PluginSpec
     settings: msgspec.Struct
+    required: bool = False
 
 
 class Session:
     """The plugins of one hall session with their states, and the core's."""
 
     def __init__(
-        self, info: SessionInfo, loaded: Mapping[str, Loaded], view: HallView, answers_bytes: int = DEFAULT_BYTES
+        self,
+        info: SessionInfo,
+        loaded: Mapping[str, Loaded],
+        view: HallView,
+        answers_bytes: int = DEFAULT_BYTES,
+        without: Collection[str] = (),
     ) -> None:
         self.info = info
         self.seq = 0
@@ -44,14 +55,56 @@ class Session:
         self.answers = AnswerMemory(answers_bytes)
         self.lots = Lots()
         self.secrets: dict[str, bytes] = {}
-        self.plugins: dict[str, Plugin[Any, Any]] = {
-            name: each.spec.create(each.settings, view) for name, each in loaded.items()
-        }
+        self.plugins: dict[str, Plugin[Any, Any]] = {}
+        """Those that work. The dictionary is replaced where one is left out, and never changed."""
+        self.faults: dict[str, str] = {}
+        """Plugins that could not be made, or whose events could not be read: why."""
         self._tables: dict[str, EventTable[Any]] = {name: each.spec.events for name, each in loaded.items()}
+        self._left_out: set[str] = set()
+        self._closed = False
+        for name, each in loaded.items():
+            try:
+                self.plugins[name] = each.spec.create(each.settings, view)
+            except Exception as error:
+                self._fault(name, error, "it could not be made")
+        for name in {*without, *self.faults} & loaded.keys():
+            self.leave_out(name, loaded[name].spec.plugin_type)
+        self._find_roles()
         self._tables[core.NAMESPACE] = core.TABLE
         self._redacting = frozenset(kind for table in self._tables.values() for kind in table.redacting())
         self._snapshot_seq = 0
         self.unsaid = Unsaid(self.plugins)
+
+    # -- without some ---------------------------------------------------------------------------------
+
+    def leave_out(self, name: str, kind: type[Plugin[Any, Any]] | None = None) -> None:
+        """Go on without a plugin: its state may be anything. What it guarded is closed."""
+        plugin = self.plugins.get(name)
+        kind = kind or (type(plugin) if plugin is not None else None)
+        self.plugins = {other: each for other, each in self.plugins.items() if other != name}
+        self._tables.pop(name, None)
+        self._left_out.add(name)
+        self._closed = self._closed or (kind is not None and bool(GUARDING & own_methods(kind)))
+        self._find_roles()
+
+    def _find_roles(self) -> None:
+        # Most plugins refuse nobody, and not all look who is here: only those that do are asked for each message.
+        methods = {name: own_methods(type(plugin)) for name, plugin in self.plugins.items()}
+        self.guards = [(name, plugin) for name, plugin in self.plugins.items() if "refuses" in methods[name]]
+        self.watching = [name for name in self.plugins if WATCHING & methods[name]]
+
+    def _fault(self, name: str, error: Exception, what: str) -> None:
+        log.exception("session.plugin_unreadable", session=self.info.id, plugin=name, what=what)
+        self.faults[name] = f"{what}: {type(error).__name__} at {place_of(error)}"
+
+    def is_left_out(self, name: str) -> bool:
+        """Tell whether a plugin is loaded and doesn't work here."""
+        return name in self._left_out
+
+    @property
+    def closed(self) -> bool:
+        """Tell whether a plugin that judges who may speak or stay is left out: then only hosts are let through."""
+        return self._closed
 
     # -- recording ----------------------------------------------------------------------------------
 
@@ -148,7 +201,7 @@ class Session:
     async def recall(self, journal: Journal) -> dict[str, State]:
         """Give the states of a session that is over, of the plugins that this one was made with."""
         await self._replay(journal, await journal.load(self.info.id, 0))
-        return {name: plugin.state for name, plugin in self.plugins.items()}
+        return {name: plugin.state for name, plugin in self.plugins.items()}  # without those that could not be read
 
     async def _replay(self, journal: Journal, kept: Kept) -> set[str]:
         """Apply snapshots and events; gives the kinds of events that nobody here knows."""
@@ -189,7 +242,8 @@ class Session:
         self.unsaid.see(row)
         namespace = kind.partition(".")[0]
         if namespace not in self._tables:
-            strangers.add(kind)
+            if namespace not in self._left_out:
+                strangers.add(kind)
             return
         if seq > reached[namespace]:
             table = self._tables[namespace]
@@ -198,4 +252,16 @@ class Session:
             except KeyError:
                 strangers.add(kind)
                 return
-            table.apply(self._state(namespace), event)
+            except msgspec.DecodeError as error:
+                self._unreplayable(namespace, seq, kind, error)
+                return
+            try:
+                table.apply(self._state(namespace), event)
+            except Exception as error:
+                self._unreplayable(namespace, seq, kind, error)
+
+    def _unreplayable(self, namespace: str, seq: int, kind: str, error: Exception) -> None:
+        if namespace == core.NAMESPACE:
+            raise error
+        self._fault(namespace, error, f"its event {kind} ({seq}) can't be replayed")
+        self.leave_out(namespace)

@@ -131,6 +131,8 @@ class Turn:
             if latest is None:
                 made.append((key, None))
                 continue
+            if latest.plugin not in self.session.plugins:  # given up on since
+                continue
             try:
                 sent = self.calls(latest.plugin, partial(self._snapshot, latest))
             except Refuse as refusal:  # one that is too large as well: the turn's decisions stand without it

@@ -111,6 +111,9 @@ HELPER_FAILURES = Counter(
     ["part"],
     registry=REGISTRY,
 )
+QUARANTINED = Gauge(
+    "relay_quarantined_plugins", "Halls in which a plugin is left out, by plugin.", ["plugin"], registry=REGISTRY
+)
 NOT_WORKING = Gauge(
     "relay_not_working",
     "Parts that do not work now, in all halls and the process; `/ready` names them.",
