@@ -81,7 +81,16 @@ class ChatPlugin(Plugin[Chats, ChatSettings]):
         known = self.state.messages.get(message.message_id)
         if known is None or (known.inferred and not message.inferred and not known.deleted):
             self._keep(message, ctx)
-        return None if message.message_id == ctx.message_id else {"message_id": message.message_id}
+        result: dict[str, Any] = {}
+        if message.message_id != ctx.message_id:
+            result["message_id"] = message.message_id
+        absent = [identity for identity in message.to or () if not self._is_here(identity)]
+        if absent:
+            result["not_here"] = absent
+        return result or None
+
+    def _is_here(self, identity: str) -> bool:
+        return identity == self.hall.bot_identity or self.hall.roster.get(identity) is not None
 
     def _message(self, body: Say, ctx: Context) -> Message:
         text, cut = clean_text(body.text), False

@@ -65,7 +65,11 @@ class Interaction(Request, frozen=True, forbid_unknown_fields=False):
 
 
 class InteractionSent(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What was sent; `recipient_count` is null for a broadcast. `result`: what a plugin answered, if it did."""
+    """What was sent; `recipient_count` is null for a broadcast. `result`: what a plugin answered, if it did.
+
+    `sent` is false where nothing left: nobody of those it is for is here, or a plugin took it and says nothing.
+    `not_here`: those it is for who are not in the hall, and so have not got it.
+    """
 
     sent: bool
     type: str
@@ -73,6 +77,7 @@ class InteractionSent(msgspec.Struct, frozen=True, omit_defaults=True):
     recipient_count: int | None
     timestamp: str
     result: dict[str, Any] | None = None
+    not_here: list[str] = []
 
 
 class JoinRequest(Request, frozen=True, forbid_unknown_fields=False):

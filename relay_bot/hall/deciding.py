@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import msgspec
 import structlog
@@ -17,6 +17,7 @@ from relay_bot.hall.commands import is_known, only_reads, run_command, said_comm
 from relay_bot.hall.debts import DebtSettled
 from relay_bot.hall.greeting import hall_state
 from relay_bot.hall.held import DECIDE, HELD, decide_decoder, expired, hold, released, told
+from relay_bot.hall.interactions import Leaving, answer_to
 from relay_bot.hall.judges import Judges, OnHold
 from relay_bot.hall.message import (
     ACKED,
@@ -38,15 +39,12 @@ from relay_bot.judging import Shape
 from relay_bot.observe import metrics
 from relay_bot.plugin import Context, HallView, Handler, Participant, Plugin, Role, Sender
 from relay_bot.wire.body import decode_body
-from relay_bot.wire.clock import iso, now_ms
+from relay_bot.wire.clock import now_ms
 from relay_bot.wire.refusal import Refuse, unknown_type
 
 T = TypeVar("T")
 B = TypeVar("B", bound=msgspec.Struct)
 log = structlog.get_logger("hall")
-
-_PUBLISHED: Final = frozenset({"reaction", "chat", "hand_raise"})
-"""Interactions whose answer is published without a `result`; a `poll` has one only where it was given an id here."""
 
 
 class Decider:
@@ -258,7 +256,7 @@ class Decider:
             audience=item.audience,
             private=True,
         )
-        before = len(turn.outgoing)
+        leaving = Leaving(turn, self._hall.roster)
         try:
             forward = self._forwarded(item, now)  # first: what is too large to be sent on is not decided either
             answer = self._dispatch_or_hold(message, now)
@@ -266,7 +264,7 @@ class Decider:
                 forward = None
             elif forward is not None and message.payload is not item.payload:  # a judge has replaced something
                 forward = self._forwarded(msgspec.structs.replace(item, payload=message.payload), now)
-            if forward is not None and not any(sent.kind == item.kind for sent in turn.outgoing[before:]):
+            if forward is not None and not any(said.kind == item.kind for said in leaving.said()):
                 turn.outgoing.append(forward)
         except Refuse as refusal:
             answer = refused(refusal)
@@ -274,7 +272,8 @@ class Decider:
             turn.answer(message, refused(internal()), now)
             raise
         if answer.error is None:
-            answer = Answered(result=_sent(item, answer.result, now), kept=answer.kept)
+            result = answer_to(item, answer.result, leaving, self._hall.roster, now)
+            answer = Answered(result=result, kept=answer.kept)
         turn.answer(message, msgspec.structs.replace(answer, digest=item.digest), now)
 
     def _forwarded(self, item: BackendMessage, now: int) -> Outgoing | None:
@@ -534,17 +533,3 @@ def _payload_of(body: msgspec.Struct, payload: msgspec.Raw) -> msgspec.Raw:
     before: dict[str, Any] = msgspec.json.decode(payload)
     after: dict[str, Any] = msgspec.to_builtins(body)
     return msgspec.Raw(msgspec.json.encode({name: after.get(name, value) for name, value in before.items()}))
-
-
-def _sent(item: BackendMessage, result: Any, now: int) -> dict[str, Any]:
-    """Make the published answer to an interaction."""
-    sent: dict[str, Any] = {
-        "sent": True,
-        "type": item.kind,
-        "broadcast": item.audience is None,
-        "recipient_count": None if item.audience is None else len(item.audience),
-        "timestamp": iso(now),
-    }
-    if result is not None and item.kind not in _PUBLISHED:
-        sent["result"] = result
-    return sent

@@ -200,3 +200,56 @@ async def test_what_everybody_saw_is_kept_cut_and_flagged(tmp_path: Path, text: 
         assert text.startswith(kept["text"])
         assert len(kept["text"]) >= 2_000
         assert kit.fingerprints() == await kit.replayed()
+
+
+@pytest.mark.parametrize(
+    ("payload", "more", "sent", "count", "not_here"),
+    [
+        ({"text": "x"}, {}, True, None, []),
+        ({"text": "x", "to": ["bob"]}, {}, True, 1, []),
+        ({"text": "x", "to": ["bob"]}, {"sender_id": "ann"}, True, 1, []),
+        ({"text": "x", "to": ["bob", "ghost"]}, {}, True, 2, ["ghost"]),
+        ({"text": "x"}, {"to": ["ghost"]}, False, 1, ["ghost"]),
+        ({"text": "x", "to": ["ghost"]}, {"sender_id": "bob"}, False, 1, ["ghost"]),
+        ({"text": "x"}, {"to": []}, False, 0, []),
+    ],
+)
+async def test_an_interaction_is_answered_with_those_whom_it_went_to(
+    tmp_path: Path, payload: dict[str, Any], more: dict[str, Any], sent: bool, count: int | None, not_here: list[str]
+) -> None:
+    async with HallKit.open(tmp_path, {"chat": {}}) as kit:
+        await kit.join("bob")
+        answer = await kit.backend("chat", payload, **more)
+        assert (answer["sent"], answer["broadcast"], answer["recipient_count"]) == (sent, count is None, count)
+        assert answer.get("not_here", []) == not_here
+
+
+@pytest.mark.parametrize("kind", ["scene_change", "reaction"])
+async def test_an_interaction_that_no_plugin_says_is_answered_alike(tmp_path: Path, kind: str) -> None:
+    async with HallKit.open(tmp_path, {"chat": {}}) as kit:
+        await kit.join("bob")
+        answer = await kit.backend(kind, {"emoji": "👍"}, to=["ghost", "bob"])
+        assert (answer["sent"], answer["recipient_count"], answer["not_here"]) == (True, 2, ["ghost"])
+        answer = await kit.backend(kind, {"emoji": "👍"}, to=["ghost"])
+        assert (answer["sent"], answer["recipient_count"], answer["not_here"]) == (False, 1, ["ghost"])
+
+
+async def test_an_order_that_says_nothing_was_not_sent(tmp_path: Path) -> None:
+    async with HallKit.open(tmp_path, {"chat": {}, "polls": {}}) as kit:
+        await kit.join("bob")
+        poll = {"question": "Tea?", "options": ["yes", "no"]}
+        assert (await kit.backend("poll", poll))["sent"]
+        assert not (await kit.backend("poll", poll | {"state": "draft"}))["sent"]
+        await kit.join("host", role="host")
+        assert (await kit.backend("poll", poll | {"state": "draft"}))["sent"], "hosts hear of it"
+        assert (await kit.backend("chat_mode", {"mode": "hosts"}))["sent"]
+
+
+async def test_a_message_says_who_of_its_addressees_is_not_here(tmp_path: Path) -> None:
+    async with HallKit.open(tmp_path, {"chat": {}}) as kit:
+        ann, _ = await kit.join("ann"), await kit.join("bob")
+        assert (await ann.ask("chat", {"text": "x", "to": ["bob"]}, "m1")) is None
+        assert (await ann.ask("chat", {"text": "x", "to": ["ghost", "bob"]}, "m2")) == {"not_here": ["ghost"]}
+        ann.send("chat", {"text": "x", "to": ["ghost"]}, "m3")
+        await kit.settle()
+        assert ann.last("ack") == {"ids": ["m3"], "result": {"not_here": ["ghost"]}}
