@@ -146,21 +146,39 @@ class Role(enum.IntEnum):
 
 
 class Sender(msgspec.Struct, frozen=True, gc=False):
-    """Who sent a message, as the SFU or the control endpoint vouches.
+    """Who speaks in a message, and with whose authority: the SFU or the control endpoint vouches for both.
 
-    `identity` is empty for a backend that speaks for itself. `inferred` marks a sender known by the
-    claim in the packet alone (it came in the first seconds after joining): never more than a viewer.
+    `identity` is who speaks; it is empty where a backend orders something itself. `role` is the authority: the
+    participant's own, also where a backend passes their message on (`relayed`), and `BACKEND` for its own orders
+    alone. `inferred` marks a sender known by the claim in the packet alone (it came in the first seconds after
+    joining): never more than a viewer.
     """
 
     identity: str
     name: str
     role: Role
     inferred: bool = False
+    relayed: bool = False
+    """A backend passes on what this participant says (an interaction with their `sender_id`)."""
+
+    @property
+    def is_backend(self) -> bool:
+        """Whether a backend speaks for itself: there is no participant, and it may do everything."""
+        return self.role is Role.BACKEND
 
     def require(self, role: Role) -> None:
         """Refuse with `forbidden` unless the sender has at least this role."""
         if self.role < role:
             raise Refuse("forbidden", f"only a {role.label} may do this")
+
+    def require_participant(self) -> str:
+        """Give the identity of the participant who speaks; refuses with `forbidden` where a backend speaks for itself.
+
+        What counts for each participant (a vote, a wave) begins with this, or the backend would have one, too.
+        """
+        if not self.identity:
+            raise Refuse("forbidden", "only a participant can do this: name one in sender_id", field="sender_id")
+        return self.identity
 
 
 class Track(msgspec.Struct, frozen=True):
@@ -222,6 +240,16 @@ class Roster(Protocol):
 
     def at_least(self, role: Role) -> list[str]:
         """List the identities of those with this role or a higher one."""
+        ...
+
+    def may_act_on(self, sender: Sender, identity: str, *, last_role: Role | None = None) -> None:
+        """Refuse with `forbidden` what a sender may not do to somebody: the one rule for all plugins.
+
+        A backend may act on everybody, and everybody on themselves. Else the sender's role must be higher than that
+        of the one concerned: a moderator acts on no moderator, a host on no host. Nobody acts on the bot. Of somebody
+        who is not here the configuration's lists tell the role, else the one in which they were here last, else
+        `last_role`, which a plugin may have kept; nobody's is that of a viewer.
+        """
         ...
 
     def __iter__(self) -> Iterator[Participant]: ...
@@ -305,6 +333,22 @@ class Context(Protocol):
     @property
     def audience(self) -> tuple[str, ...] | None:
         """Whom a backend named in `to`; `None` for everybody."""
+        ...
+
+    @property
+    def claimed(self) -> str | None:
+        """The `sender_id` that a participant wrote into the envelope: a claim, which anybody can make of anybody.
+
+        It never tells who the sender is: that is `sender.identity`. `None` where there is none, and for a backend.
+        """
+        ...
+
+    @property
+    def provided(self) -> Mapping[str, Any] | None:
+        """The payload of a backend's interaction as it was provided, unknown fields included; `None` for all else.
+
+        A plugin that says the message in its own words sends these fields on.
+        """
         ...
 
     @property

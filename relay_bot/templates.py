@@ -27,8 +27,9 @@ class {Class}State(State):  # what follows from the journal, and nothing else
 class {Class}Plugin(Plugin[{Class}State]):
     @handle
     def {name}(self, body: {Class}, ctx: Context) -> None:
-        if ctx.sender.identity not in self.state.identities:
-            ctx.record({Class}Counted(ctx.sender.identity))
+        identity = ctx.sender.require_participant()  # a backend, which has none, is refused
+        if identity not in self.state.identities:
+            ctx.record({Class}Counted(identity))
         # Leaves after the commit; a newer one replaces one that has not left yet.
         ctx.publish_latest("{name}_count", lambda: {{"count": len(self.state.identities)}})
 '''

@@ -24,7 +24,7 @@ from typing import Any
 import msgspec
 
 from relay_bot.hall.hall import Hall
-from relay_bot.hall.message import BackendMessage, FutureWaiter, RouteCall
+from relay_bot.hall.message import Asked, BackendMessage, CommandCall, FutureWaiter, RouteCall
 from relay_bot.hall.plugins import load_plugins
 from relay_bot.hall.services import EffectFailed, Services
 from relay_bot.hall.session import Loaded, Session
@@ -181,12 +181,23 @@ class Guest:
                 self._heard.clear()
                 await self._heard.wait()
 
-    def send(self, kind: str, payload: dict[str, Any], message_id: str | None = None, *, certain: bool = True) -> None:
-        """Send a data packet; not `certain`: without the SFU's stamp, as in the first seconds after a join."""
+    def send(
+        self,
+        kind: str,
+        payload: dict[str, Any],
+        message_id: str | None = None,
+        *,
+        certain: bool = True,
+        claims: str | None = None,
+    ) -> None:
+        """Send a data packet; not `certain`: without the SFU's stamp, as in the first seconds after a join.
+
+        `claims`: another identity in the envelope's `sender_id`.
+        """
         envelope: dict[str, Any] = {
             "relay_version": "1",
             "type": kind,
-            "sender_id": self.identity,
+            "sender_id": claims or self.identity,
             "timestamp": "2026-01-31T10:00:00.000Z",
             "payload": payload,
         }
@@ -195,13 +206,15 @@ class Guest:
         data = msgspec.json.encode(envelope)
         self._room.tell(Frame(data, self.identity if certain else "", time.monotonic()))
 
-    async def ask(self, kind: str, payload: dict[str, Any], message_id: str | None = None) -> Any:
+    async def ask(
+        self, kind: str, payload: dict[str, Any], message_id: str | None = None, *, claims: str | None = None
+    ) -> Any:
         """Send a message by RPC and wait for its answer: the result. Raises `Refused`."""
         reply = _Answer()
         envelope = {
             "relay_version": "1",
             "type": kind,
-            "sender_id": self.identity,
+            "sender_id": claims or self.identity,
             "timestamp": "2026-01-31T10:00:00.000Z",
             "payload": payload,
             "id": message_id or str(uuid.uuid4()),
@@ -395,6 +408,11 @@ class HallKit:
         )
         return await self._request(item)
 
+    async def command(self, text: str) -> str:
+        """Run a command as a backend; gives the notice. Raises `Refused`."""
+        item = CommandCall(text, FutureWaiter(), None, "", time.monotonic())
+        return (await self._request(item))["notice"]
+
     async def call(self, plugin: str, method: str, **parameters: Any) -> Any:
         """Call a plugin's route by the name of its method; gives its answer as JSON would. Raises `Refused`."""
         route = next(r for r in self._services.plugins[plugin].spec.routes if r.method == method)
@@ -403,7 +421,7 @@ class HallKit:
         result = await self._request(item)
         return msgspec.to_builtins(result)
 
-    async def _request(self, item: BackendMessage | RouteCall) -> Any:
+    async def _request(self, item: Asked) -> Any:
         try:
             async with asyncio.timeout(5.0):
                 answer = await self.hall.request(item)

@@ -80,7 +80,7 @@ class ChatPlugin(Plugin[Chats, ChatSettings]):
         message = self._message(body, ctx)
         known = self.state.messages.get(message.message_id)
         if known is None or (known.inferred and not message.inferred and not known.deleted):
-            self._keep(message, ctx)
+            self._keep(message, body.text, ctx)
         result: dict[str, Any] = {}
         if message.message_id != ctx.message_id:
             result["message_id"] = message.message_id
@@ -117,7 +117,7 @@ class ChatPlugin(Plugin[Chats, ChatSettings]):
             raise Refuse("too_large", f"the message would have {size(message)} bytes of {_MAX_MESSAGE_BYTES}")
         return message
 
-    def _keep(self, message: Message, ctx: Context) -> None:
+    def _keep(self, message: Message, text: str, ctx: Context) -> None:
         # A packet may have gone to the bot alone or to everybody, which it does not tell; to whom it is to go, it may.
         send_on = ctx.private or (bool(message.to) and not message.inferred)
         ctx.record(
@@ -136,7 +136,10 @@ class ChatPlugin(Plugin[Chats, ChatSettings]):
             )
         )
         if send_on:
-            ctx.publish("chat", said(message), to=message.audience, sender_id=message.sender_id or None)
+            payload = said(message)
+            if ctx.provided is not None:
+                payload["text"] = text  # a backend's payload is delivered as it was provided
+            ctx.publish("chat", payload, to=message.audience, sender_id=message.sender_id or None)
 
     def say_again(self, event: Event, ctx: Context) -> None:
         """Send on what may not have been sent on before a restart; what was deleted since, as deleted."""
@@ -164,7 +167,7 @@ class ChatPlugin(Plugin[Chats, ChatSettings]):
         """Give the token's name; a claimed one only where there is none, and nobody here is called so."""
         sender = ctx.sender
         claimed = one_line(body.display_name or "")
-        if sender.role is Role.BACKEND:
+        if ctx.provided is not None:  # the backend knows its users
             return claimed or sender.name or sender.identity
         if sender.name or not claimed:
             return sender.name or sender.identity
@@ -177,12 +180,10 @@ class ChatPlugin(Plugin[Chats, ChatSettings]):
         """Count a reaction to a message; one to the moment only passes by."""
         if body.message_id is None:
             _check_emoji(body.emoji)
-            if ctx.private and ctx.sender.role is not Role.BACKEND:  # a backend's goes on just as it is
+            if ctx.private and ctx.provided is None:  # a backend's goes on just as it is
                 ctx.publish("reaction", passing(body), sender_id=ctx.sender.identity)
             return
-        identity = ctx.sender.identity
-        if not identity:
-            raise Refuse("forbidden", "a reaction to a message needs a participant: name one in sender_id")
+        identity = ctx.sender.require_participant()
         message = self._visible(body.message_id, ctx.sender)
         _check_emoji(body.emoji)
         emoji = emoji_key(body.emoji)
@@ -195,7 +196,7 @@ class ChatPlugin(Plugin[Chats, ChatSettings]):
                 key=message.message_id,
                 to=message.audience,
             )
-        if ctx.sender.role is Role.BACKEND and message.to is not None:
+        if ctx.provided is not None and message.to is not None:
             # Said here, or it would go on to everybody.
             ctx.publish("reaction", passing(body), to=message.audience, sender_id=identity)
 
@@ -221,6 +222,10 @@ class ChatPlugin(Plugin[Chats, ChatSettings]):
                 raise Refuse("forbidden", "only its author or a moderator may delete a message")
             if ctx.sender.inferred:
                 raise Refuse("sender_unknown", "the sender can't be told for certain yet; send again")
+        elif message.sender_id:
+            self.hall.roster.may_act_on(ctx.sender, message.sender_id)
+        else:
+            ctx.sender.require(Role.HOST)  # a backend wrote it
         self._delete(message, ctx)
 
     @route("DELETE", "/messages/{message_id}")
@@ -244,7 +249,7 @@ class ChatPlugin(Plugin[Chats, ChatSettings]):
 
     def _visible(self, message_id: str, sender: Sender) -> Message:
         message = self._find(message_id)
-        reader = None if sender.role is Role.BACKEND else sender.identity
+        reader = None if sender.is_backend else sender.identity
         if message.deleted or not message.visible_to(reader):
             raise _no_message("payload.message_id")
         return message
@@ -280,7 +285,7 @@ class ChatPlugin(Plugin[Chats, ChatSettings]):
     def history(self, body: AskHistory, ctx: Context) -> MessagePage | None:
         """Give a participant the messages that they may see, as many as an envelope holds."""
         identity = ctx.sender.identity
-        if ctx.sender.role is Role.BACKEND:
+        if ctx.sender.is_backend:
             raise Refuse("forbidden", "a backend reads the messages by GET")
         if body.before is not None and not self._find(body.before, "payload.before").visible_to(identity):
             raise _no_message("payload.before")

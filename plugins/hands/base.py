@@ -9,7 +9,7 @@ from typing import Any, Final
 from plugins.hands.settings import HandsSettings
 from plugins.hands.state import Hands
 from plugins.hands.views import most_pages, own_hand, pages, shown
-from relay_bot.plugin import Context, Plugin, Role, Sender
+from relay_bot.plugin import Context, Plugin, Refuse, Role, Sender
 
 _EXACT: Final = 100
 _STEP: Final = 10
@@ -28,6 +28,19 @@ class HandsBase(Plugin[Hands, HandsSettings]):
             return shown(person.display_name) or shown(identity)
         known = sender.name if sender is not None and sender.identity == identity else ""
         return shown(known) or shown(identity)
+
+    # -- who may act on whom --------------------------------------------------------------------------
+
+    def _check_may_act(self, identity: str, ctx: Context) -> None:
+        """Refuse what the sender may not do to somebody: one who has dropped keeps the rank that they had."""
+        self.hall.roster.may_act_on(ctx.sender, identity, last_role=self.state.last_role(identity))
+
+    def _may_act(self, identity: str, ctx: Context) -> bool:
+        try:
+            self._check_may_act(identity, ctx)
+        except Refuse:
+            return False
+        return True
 
     # -- saying ---------------------------------------------------------------------------------------
 
@@ -52,6 +65,11 @@ class HandsBase(Plugin[Hands, HandsSettings]):
     def _position(self, identity: str, reason: str) -> dict[str, Any]:
         said = own_hand(self.state, identity, self.hall.seq)
         return said if said["raised"] or not reason else said | {"reason": reason}
+
+    def _show_queue(self, identity: str, ctx: Context) -> None:
+        """Push the whole queue to somebody."""
+        for number in range(len(pages(self.state, self.hall.seq))):
+            ctx.publish_latest("hand_queue", partial(self._page, number), key=str(number), to=(identity,))
 
     def _page(self, number: int) -> dict[str, Any] | None:
         """Give a page of the queue as it is now; `None` where it has not so many."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from relay_bot.plugin import Event, Identity
+from relay_bot.plugin import Event, Identity, Role
 
 
 class HandRaised(Event, frozen=True):
@@ -19,6 +19,7 @@ class HandRaised(Event, frozen=True):
     index: int
     inferred: bool = False
     away: bool = False
+    role: Role = Role.VIEWER
 
 
 class HandChanged(Event, frozen=True):
@@ -102,6 +103,7 @@ class Invited(Event, frozen=True):
     at: int
     expires_at: int
     speaking_ms: int | None = None
+    role: Role = Role.VIEWER
 
 
 class InviteClosed(Event, frozen=True):
@@ -112,7 +114,10 @@ class InviteClosed(Event, frozen=True):
 
 
 class Promoting(Event, frozen=True):
-    """Someone is to be on the stage, or to get the rights of one who is there again: LiveKit is asked."""
+    """Someone is to be on the stage, or to get the rights of one who is there again: LiveKit is asked.
+
+    `lends`: they have no right to publish of their own, so it is taken again when they leave the stage.
+    """
 
     personal: ClassVar[tuple[str, ...]] = ("name",)
 
@@ -121,6 +126,8 @@ class Promoting(Event, frozen=True):
     by: Identity
     at: int
     speaking_ms: int | None = None
+    role: Role = Role.VIEWER
+    lends: bool = True
 
 
 class Promoted(Event, frozen=True):
@@ -144,6 +151,13 @@ class Demoting(Event, frozen=True):
 
 class Demoted(Event, frozen=True):
     """Someone is not on the stage any more, and has no right to be."""
+
+    identity: Identity
+    at: int
+
+
+class FormerGuest(Event, frozen=True):
+    """Someone was on the stage in the hall session before: a token from there may still let them publish."""
 
     identity: Identity
     at: int

@@ -23,6 +23,7 @@ class InvitesPart(StagePart):
         self._invite(body.participant_id, body.speaking_seconds, ctx)
 
     def _invite(self, identity: str, seconds: float | None, ctx: Context, at: str = "payload.") -> None:
+        self._check_may_act(identity, ctx)
         if identity in self.state.stage:
             return
         self._check_guest(identity, at)
@@ -37,7 +38,9 @@ class InvitesPart(StagePart):
             self._put_on_stage(identity, by, speaking_ms, ctx)
             return
         expires_at = ctx.now + round(self.settings.invite_seconds * 1000)
-        ctx.record(Invited(identity, self._name_of(identity), by, ctx.now, expires_at, speaking_ms))
+        ctx.record(
+            Invited(identity, self._name_of(identity), by, ctx.now, expires_at, speaking_ms, self._role_of(identity))
+        )
         ctx.set_timer(self.invite_over, identity, expires_at)
         said: dict[str, Any] = {
             "participant_id": identity,
@@ -55,21 +58,23 @@ class InvitesPart(StagePart):
         return {"participant_id": self._next(ctx)}
 
     def _next(self, ctx: Context) -> str:
-        first = self._first_ready()
-        if first is None:
+        ready = self._ready()
+        if not ready:
             raise Refuse("not_raised", "no hand is up whose owner is here and not invited yet")
+        first = next((identity for identity in ready if self._may_act(identity, ctx)), None)
+        if first is None:
+            raise Refuse("forbidden", f"only hands of a {ctx.sender.role.label} or above are up: a host invites them")
         self._invite(first, None, ctx)
         return first
 
-    def _first_ready(self) -> str | None:
-        """Find the first in line who is here, and neither invited nor on the stage."""
+    def _ready(self) -> list[str]:
+        """List those in line who are here, and neither invited nor on the stage."""
         state = self.state
-        ready = (
+        return [
             identity
             for identity in state.waiting()
             if identity not in state.invited and identity not in state.stage and self._may_be_guest(identity)
-        )
-        return next(ready, None)
+        ]
 
     def _may_be_guest(self, identity: str) -> bool:
         person = self.hall.roster.get(identity)
@@ -79,9 +84,9 @@ class InvitesPart(StagePart):
         """Invite the next one, where that is wanted and a place is free beyond those invited already."""
         taken = len(self.state.stage) + len(self.state.invited)
         if self.settings.auto_advance and taken < self.settings.stage_limit:
-            first = self._first_ready()
-            if first is not None:
-                self._send_invitation(first, self._speaking_ms(None), ctx)
+            ready = self._ready()
+            if ready:
+                self._send_invitation(ready[0], self._speaking_ms(None), ctx)
 
     # -- answers --------------------------------------------------------------------------------------------
 
@@ -89,6 +94,9 @@ class InvitesPart(StagePart):
     def respond(self, body: GuestInviteResponse, ctx: Context) -> None:
         """Accept or decline one's invitation."""
         identity = ctx.sender.identity
+        guest = self.state.stage.get(identity)
+        if body.accepted and guest is not None and guest.status != "demoting" and not ctx.sender.inferred:
+            return  # accepted twice: they are where they want to be
         invitation = self._open_invitation(identity, ctx)
         if body.accepted:
             if identity not in self.state.stage:

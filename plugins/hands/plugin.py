@@ -13,6 +13,8 @@ from relay_bot.plugin import Participant, Role
 class HandsPlugin(CommandsPart, RoutesPart):
     """Hands and stage of one hall."""
 
+    state_version = 2
+
     def hall_state(self, participant: Participant) -> dict[str, Any]:
         """Tell one's own place, and hosts and moderators the queue."""
         seq = self.hall.seq

@@ -35,7 +35,7 @@ class QueuePart(SpeakingPart):
     def raise_hand(self, body: HandRaise, ctx: Context) -> dict[str, Any] | None:
         """Raise or lower one's own hand; a host, a moderator or a backend may lower another's."""
         sender = ctx.sender
-        target = body.participant_id or sender.identity
+        target = body.participant_id or self._claimed_raiser(body, ctx) or sender.identity
         if not target:
             raise Refuse(
                 "malformed",
@@ -54,6 +54,15 @@ class QueuePart(SpeakingPart):
         if not ctx.private:
             return None  # a packet's sender hears their place by `hand_position`: the ack goes with the others
         return {"raised": self.state.is_up(target), "position": self.state.position(target)}
+
+    def _claimed_raiser(self, body: HandRaise, ctx: Context) -> str | None:
+        """Read the published way to lower another's hand: "the same event with `raised: false`", in their name.
+
+        It is a claim, so it counts for nothing but whom a host or a moderator means.
+        """
+        if body.raised or ctx.sender.inferred or ctx.sender.role < Role.MODERATOR:
+            return None
+        return ctx.claimed
 
     def _topic(self, text: str, ctx: Context) -> str:
         """Give the topic as it is shown: one of those in the settings, if they have any, however it is written."""
@@ -89,6 +98,7 @@ class QueuePart(SpeakingPart):
                 self._index_for(topic or ""),
                 ctx.sender.inferred,
                 away,
+                ctx.sender.role,
             )
         )
         if away:
@@ -121,6 +131,8 @@ class QueuePart(SpeakingPart):
 
     def _lower_for(self, identity: str, ctx: Context, *, other: bool, at: str = "payload.") -> None:
         hand = self.state.hands.get(identity)
+        if other:
+            self._check_may_act(identity, ctx)
         if hand is None or hand.spoke_at is not None:
             if other:
                 raise Refuse("not_raised", "no hand of theirs is up", field=f"{at}participant_id")
@@ -147,13 +159,19 @@ class QueuePart(SpeakingPart):
         self._lower_all(ctx)
 
     def _lower_all(self, ctx: Context) -> int:
+        """Lower the hands of all on whom the sender may act; gives how many."""
         before = self.state.waiting()
-        for identity in self.state.queue:
+        lowered = [identity for identity in self.state.queue if self._may_act(identity, ctx)]
+        for identity in lowered:
             self._clear_hand_timers(identity, ctx)
-        if self.state.queue:
+        if lowered == self.state.queue and lowered:
             ctx.record(AllLowered())
+        else:
+            for identity in lowered:
+                ctx.record(HandLowered(identity, "lowered"))
+        if lowered:
             self._say_queue(ctx, before, "lowered")
-        return len(before)
+        return len(before) - len(self.state.waiting())
 
     # -- order ------------------------------------------------------------------------------------------
 
@@ -167,6 +185,7 @@ class QueuePart(SpeakingPart):
         before = self.state.waiting()
         if identity not in before:
             raise Refuse("not_raised", "no hand of theirs is up", field=f"{at}participant_id")
+        self._check_may_act(identity, ctx)
         if position > len(before):
             raise Refuse("malformed", f"expected a position from 1 to {len(before)}", field=f"{at}position")
         if before[position - 1] == identity:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from plugins.hands.base import HandsBase
 from plugins.hands.bodies import Speaking
 from plugins.hands.events import HandGivenBack, HandLowered, HandSpeaking, HandSpoke
-from relay_bot.plugin import Context, Identity, Participant, handle, timer
+from relay_bot.plugin import Context, Identity, Participant, Role, handle, timer
 
 
 class SpeakingPart(HandsBase):
@@ -22,7 +22,9 @@ class SpeakingPart(HandsBase):
             self._heard(ctx.sender.identity, body.speaking, ctx)
 
     def changed(self, before: Participant, after: Participant, ctx: Context) -> None:
-        """See a microphone go on or off."""
+        """See a microphone go on or off, and tell the queue to one who may see it now."""
+        if before.role < Role.MODERATOR <= after.role:
+            self._show_queue(after.identity, ctx)
         if _has_live_microphone(before) != _has_live_microphone(after):
             self._heard(after.identity, _has_live_microphone(after), ctx)
 
@@ -69,4 +71,4 @@ class SpeakingPart(HandsBase):
 
 
 def _has_live_microphone(person: Participant) -> bool:
-    return any(track.kind == "audio" and not track.muted for track in person.tracks)
+    return any(track.source == "microphone" and not track.muted for track in person.tracks)

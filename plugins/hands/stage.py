@@ -7,9 +7,9 @@ and erasing the participant finds it.
 from __future__ import annotations
 
 from plugins.hands.bodies import GuestDemote, GuestPromote, GuestRemove
-from plugins.hands.events import Demoted, Demoting, GuestAway, GuestBack, InviteClosed, Promoted, Promoting
+from plugins.hands.events import Demoted, Demoting, FormerGuest, GuestAway, GuestBack, InviteClosed, Promoted, Promoting
 from plugins.hands.queue import QueuePart
-from plugins.hands.state import Guest
+from plugins.hands.state import Guest, Hands
 from plugins.hands.views import guest_said
 from relay_bot.plugin import (
     Context,
@@ -25,6 +25,8 @@ from relay_bot.plugin import (
     timer,
 )
 
+_TOKEN_MS = 6 * 3_600_000
+"""How long a token lives unless it says otherwise (LiveKit's default); one that is refreshed lives as long."""
 _SETTLE_MS = 2_000
 """How long a guest may look as if they had lost the right before that is believed: updates can cross."""
 
@@ -44,6 +46,7 @@ class StagePart(QueuePart):
         self, identity: str, seconds: float | None, ctx: Context, *, limit: int | None = None, at: str = "payload."
     ) -> None:
         guest = self.state.stage.get(identity)
+        self._check_may_act(identity, ctx)
         if guest is not None and guest.status != "demoting":
             return
         self._check_guest(identity, at)
@@ -71,12 +74,27 @@ class StagePart(QueuePart):
         if identity in self.state.invited:
             ctx.record(InviteClosed(identity, "accepted"))
             self._clear_invite_timer(identity, ctx)
-        ctx.record(Promoting(identity, self._name_of(identity), by, ctx.now, speaking_ms))
+        name, role = self._name_of(identity), self._role_of(identity)
+        ctx.record(Promoting(identity, name, by, ctx.now, speaking_ms, role, self._lends(identity, ctx.now)))
         self._ask_for(identity, True, ctx)
         if identity in self.state.hands:
             self._lower(identity, "on_stage", ctx)
         else:
             self._say_queue(ctx, self.state.waiting())
+
+    def _lends(self, identity: str, now: int) -> bool:
+        """Tell whether the right to publish that somebody will have is not their own."""
+        person = self.hall.roster.get(identity)
+        return identity in self.state.lent or person is None or not person.can_publish or self._is_former(person, now)
+
+    def _is_former(self, person: Participant, now: int) -> bool:
+        """Tell whether somebody may have the right to publish from a token of the time when they were on the stage."""
+        since = self.state.former.get(person.identity)
+        return since is not None and now - since < _TOKEN_MS and person.role < Role.MODERATOR
+
+    def _role_of(self, identity: str) -> Role:
+        person = self.hall.roster.get(identity)
+        return Role.VIEWER if person is None else person.role
 
     def _clear_invite_timer(self, identity: str, ctx: Context) -> None:
         """Call off the end of an invitation (the part that invites says how)."""
@@ -157,6 +175,7 @@ class StagePart(QueuePart):
 
     def _take_off(self, identity: str, reason: str, ctx: Context, at: str = "payload.") -> None:
         """Demote a guest, withdraw an invitation, or take the right from one who came with it."""
+        self._check_may_act(identity, ctx)
         if identity in self.state.stage:
             self._demote(identity, reason, ctx)
         elif identity in self.state.invited:
@@ -173,15 +192,20 @@ class StagePart(QueuePart):
         """Take an invitation back (the part that invites says how)."""
 
     def _demote(self, identity: str, reason: str, ctx: Context) -> None:
+        """Begin to take someone off the stage. It takes what it gave: a right of their own stays theirs."""
         guest = self.state.stage.get(identity)
         if guest is not None and guest.status == "demoting":
             return
         ctx.record(Demoting(identity, self._name_of(identity), reason, ctx.now))
         self._clear_time(identity, ctx)
+        if identity not in self.state.lent:
+            self._off_stage(identity, ctx)
+            return
         self._ask_for(identity, False, ctx)
         self._say_queue(ctx, self.state.waiting())
 
     def _remove(self, identity: str, ctx: Context, at: str = "payload.") -> None:
+        self._check_may_act(identity, ctx)
         if identity not in self.state.stage:
             raise Refuse("not_found", "they are not on the stage", field=f"{at}participant_id")
         self._demote(identity, "removed", ctx)
@@ -243,7 +267,7 @@ class StagePart(QueuePart):
         identity = participant.identity
         guest = self.state.stage.get(identity)
         if guest is None:
-            if identity in self.state.former and participant.can_publish and participant.role < Role.MODERATOR:
+            if participant.can_publish and self._is_former(participant, ctx.now):
                 ctx.owe(SetPermissions(identity, can_publish=False), key=identity)
             return
         if guest.away_at is not None:
@@ -255,7 +279,8 @@ class StagePart(QueuePart):
 
     def _ask_again(self, identity: str, guest: Guest, ctx: Context) -> None:
         if guest.status == "on":
-            ctx.record(Promoting(identity, guest.name, guest.by, ctx.now, guest.speaking_ms))
+            # They have not the right now, whoever's it was: what is given from here on is the stage's.
+            ctx.record(Promoting(identity, guest.name, guest.by, ctx.now, guest.speaking_ms, guest.role))
         self._ask_for(identity, True, ctx)
         self._say_queue(ctx, self.state.waiting())
 
@@ -304,7 +329,8 @@ class StagePart(QueuePart):
         if guest.status == "promoting":
             self._tell_hosts(ctx, f"{guest.name} ({key}) could not be put on the stage: they are not here.")
         ctx.record(Demoting(key, guest.name, "gone", ctx.now))
-        ctx.owe(SetPermissions(key, can_publish=False), key=key)
+        if key in self.state.lent:
+            ctx.owe(SetPermissions(key, can_publish=False), key=key)
         self._off_stage(key, ctx)
 
     @timer
@@ -315,3 +341,10 @@ class StagePart(QueuePart):
             if guest.away_at is None and self.hall.roster.get(identity) is None:
                 ctx.record(GuestAway(identity, ctx.now))
                 self.stage_grace_over(identity, ctx)
+
+    def inherit(self, earlier: Hands, ctx: Context) -> None:
+        """Take over whose tokens may let them publish though they are on no stage any more."""
+        lent = dict.fromkeys(earlier.lent, ctx.now)
+        for identity, at in (earlier.former | lent).items():
+            if ctx.now - at < _TOKEN_MS:
+                ctx.record(FormerGuest(identity, at))

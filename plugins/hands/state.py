@@ -10,6 +10,7 @@ from plugins.hands.events import (
     AllLowered,
     Demoted,
     Demoting,
+    FormerGuest,
     GuestAway,
     GuestBack,
     HandChanged,
@@ -27,7 +28,7 @@ from plugins.hands.events import (
     RaiserAway,
     RaiserBack,
 )
-from relay_bot.plugin import State
+from relay_bot.plugin import Role, State
 
 _MAX_REMEMBERED: Final = 1_000
 """Expired invitations and former guests that are remembered; the oldest go first."""
@@ -46,6 +47,7 @@ class Hand(msgspec.Struct):
     away_at: int | None = None
     speaking_at: int | None = None
     spoke_at: int | None = None
+    role: Role = Role.VIEWER
 
 
 class Invitation(msgspec.Struct, frozen=True):
@@ -55,6 +57,7 @@ class Invitation(msgspec.Struct, frozen=True):
     by: str
     expires_at: int
     speaking_ms: int | None
+    role: Role = Role.VIEWER
 
 
 class Guest(msgspec.Struct):
@@ -72,12 +75,15 @@ class Guest(msgspec.Struct):
     away_at: int | None = None
     announced: bool = False
     reason: str = ""
+    role: Role = Role.VIEWER
 
 
 class Hands(State):
     """The raised hands by identity, and their order; who is invited, and who is on the stage.
 
-    `former`: those who were taken off the stage, and when: an old token must not bring them back.
+    `lent`: those whose right to publish is the stage's to take again: it gave it, or somebody had it taken from them.
+    Their token may have it meanwhile (LiveKit refreshes tokens with what is allowed now), so it is remembered here.
+    `former`: those of them who are off the stage, and since when: an old token must not bring them back.
     """
 
     open: bool = True
@@ -87,6 +93,7 @@ class Hands(State):
     expired: dict[str, int] = {}
     stage: dict[str, Guest] = {}
     former: dict[str, int] = {}
+    lent: set[str] = set()
 
     # -- reading ------------------------------------------------------------------------------------
 
@@ -103,12 +110,17 @@ class Hands(State):
         """Give someone's place in the queue, the first being 1; `None` where no hand of theirs is up."""
         return self.waiting().index(identity) + 1 if self.is_up(identity) else None
 
+    def last_role(self, identity: str) -> Role:
+        """Give the role that somebody had when they raised their hand, were invited or promoted."""
+        known = (self.stage.get(identity), self.invited.get(identity), self.hands.get(identity))
+        return max((each.role for each in known if each is not None), default=Role.VIEWER)
+
     # -- the queue ----------------------------------------------------------------------------------
 
     def on_hand_raised(self, event: HandRaised) -> None:
         """Put a hand into the queue."""
         away_at = event.at if event.away else None
-        self.hands[event.identity] = Hand(event.name, event.at, event.topic, event.inferred, away_at)
+        self.hands[event.identity] = Hand(event.name, event.at, event.topic, event.inferred, away_at, role=event.role)
         self.queue.insert(event.index, event.identity)
 
     def on_hand_changed(self, event: HandChanged) -> None:
@@ -165,7 +177,7 @@ class Hands(State):
     def on_invited(self, event: Invited) -> None:
         """Invite someone; an open invitation of theirs is replaced."""
         self.expired.pop(event.identity, None)
-        self.invited[event.identity] = Invitation(event.name, event.by, event.expires_at, event.speaking_ms)
+        self.invited[event.identity] = Invitation(event.name, event.by, event.expires_at, event.speaking_ms, event.role)
 
     def on_invite_closed(self, event: InviteClosed) -> None:
         """End an invitation."""
@@ -177,9 +189,11 @@ class Hands(State):
         """Begin to put someone on the stage, or to give a guest their right again."""
         guest = self.stage.get(event.identity)
         if guest is None:
-            self.stage[event.identity] = Guest(event.name, event.by, "promoting", event.speaking_ms)
+            self.stage[event.identity] = Guest(event.name, event.by, "promoting", event.speaking_ms, role=event.role)
         else:
             guest.status = "promoting"
+        if event.lends:
+            self.lent.add(event.identity)
 
     def on_promoted(self, event: Promoted) -> None:
         """Have someone on the stage."""
@@ -195,12 +209,19 @@ class Hands(State):
         guest = self.stage.get(event.identity)
         if guest is None:
             guest = self.stage[event.identity] = Guest(event.name, "", "demoting", announced=True)
+            self.lent.add(event.identity)
         guest.status = "demoting"
         guest.reason = event.reason
 
     def on_demoted(self, event: Demoted) -> None:
         """Have someone off the stage."""
         del self.stage[event.identity]
+        if event.identity in self.lent:
+            self.lent.discard(event.identity)
+            _remember(self.former, event.identity, event.at)
+
+    def on_former_guest(self, event: FormerGuest) -> None:
+        """Remember someone who was on the stage in the session before."""
         _remember(self.former, event.identity, event.at)
 
     def on_guest_away(self, event: GuestAway) -> None:

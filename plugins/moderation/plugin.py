@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -50,6 +50,9 @@ from relay_bot.plugin import (
     route,
     timer,
 )
+
+_TOKEN_MS: Final = 6 * 3_600_000
+"""How long a token lives unless it says otherwise (LiveKit's default); one that is refreshed lives as long."""
 
 
 class ModerationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -164,15 +167,9 @@ class ModerationPlugin(Plugin[Sanctions, ModerationSettings]):
         return said
 
     def _check_target(self, identity: str, sender: Sender) -> None:
-        if identity == self.hall.bot_identity:
-            raise Refuse("forbidden", "the bot can't be moderated")
-        if sender.role is Role.BACKEND:
-            return
         if identity == sender.identity:
             raise Refuse("forbidden", "nobody moderates themselves")
-        person = self.hall.roster.get(identity)
-        if person is not None and person.role >= sender.role:
-            raise Refuse("forbidden", f"a {sender.role.label} can't moderate a {person.role.label}")
+        self.hall.roster.may_act_on(sender, identity)
 
     def _check_earlier(self, earlier: Sanction | None, sender: Sender) -> None:
         """Refuse a moderator who would change what a host or a backend has decided."""
@@ -183,7 +180,7 @@ class ModerationPlugin(Plugin[Sanctions, ModerationSettings]):
         in_force, sender = self.state.in_force(sanction), ctx.sender
         self._check_earlier(in_force.get(identity), sender)
         person = self.hall.roster.get(identity)
-        backend = sender.role is Role.BACKEND
+        backend = sender.is_backend
         if sanction == "mute" and person is None and not backend:
             raise Refuse("not_found", "this participant is not here", field="payload.participant_id")
         if identity not in in_force and len(in_force) >= self.settings.max_sanctions:
@@ -262,6 +259,11 @@ class ModerationPlugin(Plugin[Sanctions, ModerationSettings]):
             for found in lasting[: self.settings.max_sanctions]:
                 ctx.record(Sanctioned(sanction, **msgspec.structs.asdict(found)))
                 self._set_end(sanction, found.identity, found.until, ctx)
+        for identity in earlier.taken:
+            ctx.record(PermissionTaken(identity))
+        for identity, at in earlier.returned.items():
+            if ctx.now - at < _TOKEN_MS:
+                ctx.record(PermissionReturned(identity, at))
 
     # -- enforcing ------------------------------------------------------------------------------------
 
@@ -276,16 +278,30 @@ class ModerationPlugin(Plugin[Sanctions, ModerationSettings]):
             else:
                 ctx.record(RankKnown(participant.identity))
         self._enforce(participant, ctx)
+        self._give_back(participant, ctx)
 
     def changed(self, before: Participant, after: Participant, ctx: Context) -> None:
         """Enforce again what a new connection, or one who gave a permission back from outside, has undone."""
         if after.sid != before.sid or (after.can_publish_data and not before.can_publish_data):
             self._enforce(after, ctx)
+            self._give_back(after, ctx)
 
-    def left(self, participant: Participant, ctx: Context) -> None:
-        """Forget what was taken: their next connection begins with what its token allows."""
-        if participant.identity in self.state.taken:
-            ctx.record(PermissionReturned(participant.identity))
+    def _give_back(self, person: Participant, ctx: Context) -> None:
+        """Give somebody who is not muted any more what we took: LiveKit's refreshed tokens have it as it was then.
+
+        Also a moment after it was given back: their connection may have been broken just then.
+        """
+        identity = person.identity
+        if identity in self.state.mutes or identity in self.state.bans:
+            return
+        if identity in self.state.taken and person.can_publish_data:
+            ctx.record(PermissionReturned(identity, ctx.now))
+        elif identity in self.state.taken or (not person.can_publish_data and self._had_it_back(identity, ctx.now)):
+            ctx.owe(SetPermissions(identity, can_publish_data=True), key=f"data {identity}")
+
+    def _had_it_back(self, identity: str, now: int) -> bool:
+        at = self.state.returned.get(identity)
+        return at is not None and now - at < _TOKEN_MS
 
     def _enforce(self, person: Participant, ctx: Context) -> None:
         identity = person.identity
@@ -303,8 +319,8 @@ class ModerationPlugin(Plugin[Sanctions, ModerationSettings]):
             ctx.publish("notice", {"text": f"moderation: LiveKit refused a change: {error}"}, to=Role.MODERATOR)
         elif isinstance(effect, SetPermissions) and effect.can_publish_data:
             identity = effect.identity
-            if identity in self.state.taken and identity not in self.state.mutes:
-                ctx.record(PermissionReturned(identity))
+            if error is None and identity in self.state.taken and identity not in self.state.mutes:
+                ctx.record(PermissionReturned(identity, ctx.now))
 
     def refuses(self, sender: Sender, kind: str) -> Refuse | None:
         """Refuse what comes before the SFU has taken the permission, or the participant, away."""

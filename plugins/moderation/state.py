@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 import msgspec
 
@@ -62,9 +62,10 @@ class PermissionTaken(Event, frozen=True):
 
 
 class PermissionReturned(Event, frozen=True):
-    """They have their permission again, or have left: nothing is to be given back."""
+    """They have their permission again: nothing is to be given back. `at` is 0 where that is not known."""
 
     identity: Identity
+    at: int = 0
 
 
 class Sanction(msgspec.Struct, frozen=True):
@@ -80,12 +81,20 @@ class Sanction(msgspec.Struct, frozen=True):
     rank_known: bool
 
 
+_MAX_RETURNED: Final = 10_000
+"""Of so many it is remembered that they have their permission again; the oldest go first."""
+
+
 class Sanctions(State):
-    """Mutes and bans by identity, and whose permission to send we hold."""
+    """Mutes and bans by identity, and whose permission to send we hold, though they may have left since.
+
+    `returned`: those who have it again, and since when.
+    """
 
     mutes: dict[str, Sanction] = {}
     bans: dict[str, Sanction] = {}
     taken: set[str] = set()
+    returned: dict[str, int] = {}
     kicks: int = 0
 
     def in_force(self, sanction: SanctionKind) -> dict[str, Sanction]:
@@ -120,7 +129,12 @@ class Sanctions(State):
     def on_permission_taken(self, event: PermissionTaken) -> None:
         """Remember what an unmute has to give back."""
         self.taken.add(event.identity)
+        self.returned.pop(event.identity, None)
 
     def on_permission_returned(self, event: PermissionReturned) -> None:
         """Forget what was given back."""
         self.taken.discard(event.identity)
+        self.returned.pop(event.identity, None)
+        self.returned[event.identity] = event.at
+        if len(self.returned) > _MAX_RETURNED:
+            del self.returned[next(iter(self.returned))]

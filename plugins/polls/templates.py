@@ -12,7 +12,7 @@ from plugins.polls.bodies import AskedFields
 from plugins.polls.define import asked_of, define, malformed
 from plugins.polls.life import Life, check_size
 from plugins.polls.state import Poll
-from relay_bot.plugin import Context, Refuse, Role, Shelved
+from relay_bot.plugin import Context, Refuse, Shelved
 
 MAX_POLLS: Final = 50
 
@@ -70,7 +70,7 @@ class Templates(Life):
 
     def save_template(self, name: str, polls: list[Poll], ctx: Context) -> None:
         """Keep polls for all halls. Only a backend puts them in the place of what has the name: it is others' too."""
-        if ctx.sender.role is not Role.BACKEND and name in ctx.names_shelved(PollTemplate):
+        if not ctx.sender.is_backend and name in ctx.names_shelved(PollTemplate):
             raise Refuse("poll_exists", "there is a template with this name; choose another", field="template")
         if len(polls) > MAX_POLLS:
             raise Refuse("too_large", f"a template has at most {MAX_POLLS} polls")

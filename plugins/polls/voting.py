@@ -10,7 +10,7 @@ from plugins.polls.sealing import mark_of, seal, unseal, voter_of
 from plugins.polls.speaking import Speaking
 from plugins.polls.state import Poll
 from plugins.polls.tally import Ballot
-from relay_bot.plugin import Context, Refuse, Role, handle
+from relay_bot.plugin import Context, Refuse, handle
 
 
 class Voting(Speaking):
@@ -36,8 +36,7 @@ class Voting(Speaking):
         sender = ctx.sender
         if poll is None or poll.opened_at is None:
             raise Refuse("poll_not_found", "there is no such poll in this hall", field="poll_id")
-        if not sender.identity:
-            raise Refuse("forbidden", "a vote needs a participant: name one in sender_id")
+        sender.require_participant()
         if poll.closed_at is not None or poll.archived_at is not None:
             raise Refuse("poll_closed", "this poll is closed", field="poll_id")
         if poll.paused_at is not None:
@@ -45,18 +44,11 @@ class Voting(Speaking):
         if poll.closes_at is not None and ctx.now >= poll.closes_at:
             raise Refuse("poll_closed", "the time of this poll is over", field="poll_id")
         rules = poll.rules
-        if rules.eligible is not None and not rules.eligible.has(sender.identity, self._role(ctx)):
+        if rules.eligible is not None and not rules.eligible.has(sender.identity, sender.role.label):
             raise Refuse("forbidden", "you are not among those who may vote in this poll")
         if rules.eligible is None and rules.audience is not None and sender.identity not in rules.audience:
             raise Refuse("poll_not_found", "there is no such poll in this hall", field="poll_id")
         return poll
-
-    def _role(self, ctx: Context) -> str:
-        """Give the role of the participant who votes, also where a backend speaks for them."""
-        if ctx.sender.role is not Role.BACKEND:
-            return ctx.sender.role.label
-        person = self.hall.roster.get(ctx.sender.identity)
-        return (person.role if person else Role.VIEWER).label
 
     # -- taking back --------------------------------------------------------------------------------
 
@@ -115,7 +107,7 @@ class Voting(Speaking):
             took = 0
         else:
             name = ctx.sender.name[:64]
-        weight = WHOLE if rules.weights is None else rules.weights.of(identity, self._role(ctx))
+        weight = WHOLE if rules.weights is None else rules.weights.of(identity, ctx.sender.role.label)
         ctx.record(Voted(poll.poll_id, identity, ballot.choices, inferred, ballot.text, took, name, weight, mark))
         return True
 

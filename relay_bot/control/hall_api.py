@@ -19,7 +19,7 @@ from relay_bot.control.hall_set import HallSet, hall_of
 from relay_bot.control.idempotency import BACKEND, IdempotencyLog
 from relay_bot.control.operation import Call, Operation, Run
 from relay_bot.hall.hall import Hall
-from relay_bot.hall.message import Answered, Asked, BackendMessage, FutureWaiter, RouteCall, answer_key
+from relay_bot.hall.message import Answered, Asked, BackendMessage, CommandCall, FutureWaiter, RouteCall, answer_key
 from relay_bot.hall.quarantine import Quarantined
 from relay_bot.hall.session import Loaded
 from relay_bot.journal.batch import Unavailable
@@ -61,6 +61,7 @@ class Interaction(Request, frozen=True, forbid_unknown_fields=False):
     type: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TYPE_CHARS)]
     payload: dict[str, Any]
     sender_id: Identity | None = None
+    """Whose message it is: it is decided as theirs, with their rights. Without it, it is the backend's own order."""
     to: Annotated[list[Identity], msgspec.Meta(max_length=1000)] | None = None
 
 
@@ -78,6 +79,19 @@ class InteractionSent(msgspec.Struct, frozen=True, omit_defaults=True):
     timestamp: str
     result: dict[str, Any] | None = None
     not_here: list[str] = []
+
+
+class CommandText(Request, frozen=True):
+    """A command of the backend's own, as a host would write it in the chat."""
+
+    hall_id: HallId
+    text: Annotated[str, msgspec.Meta(min_length=1, max_length=4_000)]
+
+
+class CommandAnswer(msgspec.Struct, frozen=True):
+    """What the issuer of the command would be told; empty where there is nothing to tell."""
+
+    notice: str
 
 
 class JoinRequest(Request, frozen=True, forbid_unknown_fields=False):
@@ -182,6 +196,22 @@ class HallApi:
         return [
             Operation("GET", "/v1/halls", "halls", "List the halls", NoParameters, HallList, self._list),
             Operation("GET", path, "halls", "Describe a hall", HallRequest, HallSummary, self._describe, errors=(404,)),
+            Operation(
+                "POST",
+                path + "/commands",
+                "halls",
+                "Run a command",
+                CommandText,
+                CommandAnswer,
+                self._command,
+                description=(
+                    "Runs a chat command with the backend's authority: the texts of interactions are never commands. "
+                    "A refusal says what the issuer would have been told."
+                ),
+                example={"text": "/mute ana 10m"},
+                answer_example={"notice": "muted Ana until 2025-04-05T10:10:00.000Z"},
+                errors=(403, 404, 409, 503),
+            ),
         ]
 
     def _of_plugins(self) -> list[Operation]:
@@ -221,6 +251,12 @@ class HallApi:
         item = BackendMessage(
             asked.type, payload, asked.sender_id, to, waiter, key_of(call), call.digest, time.monotonic()
         )
+        return await decided(hall, item)
+
+    async def _command(self, call: Call) -> Any:
+        asked: CommandText = call.request
+        hall = hall_of(self._halls, asked.hall_id)
+        item = CommandCall(asked.text, FutureWaiter(), key_of(call), call.digest, time.monotonic())
         return await decided(hall, item)
 
     async def _join(self, call: Call) -> Any:

@@ -12,7 +12,7 @@ import msgspec
 from relay_bot.control.errors import ApiError, from_refusal
 from relay_bot.control.hall_set import HallSet
 from relay_bot.hall.hall import Hall
-from relay_bot.hall.message import BackendMessage, FutureWaiter, RouteCall
+from relay_bot.hall.message import Asked, BackendMessage, FutureWaiter, RouteCall
 from relay_bot.hall.session import Loaded
 
 _HANDS: Final = "hands"
@@ -130,7 +130,7 @@ async def _until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(_LOOK_SECONDS)
 
 
-async def _asked(hall: Hall, item: BackendMessage | RouteCall) -> Any:
+async def _asked(hall: Hall, item: Asked) -> Any:
     try:
         async with asyncio.timeout(_DECIDE_SECONDS):
             answer = await hall.request(item)

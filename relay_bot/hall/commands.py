@@ -63,6 +63,15 @@ def _behind(text: str, start: int, prefix: str) -> int | None:
     return end if found == unicodedata.normalize("NFKC", prefix).translate(_SLASHES) else None
 
 
+def ordered_command(text: str, prefix: str) -> str:
+    """Give the command line of a backend's command, which may do without the prefix; raises `Refuse` for none."""
+    line = command_line(text, prefix)
+    line = text.strip() if line is None else line
+    if not line:
+        raise Refuse("malformed", f"expected a command such as {prefix}help", field="text")
+    return line
+
+
 def run_command(
     line: str,
     prefix: str,

@@ -218,7 +218,7 @@ class Committer:
         made = [Packet(sent.data, to or (), receivers=receivers)]
         speaker = self._speaker(sent)
         for name in self._gate.heard_dialects:
-            said = dialects.say(name, sent.kind, sent.payload, sender=speaker, at_ms=now_ms())
+            said = dialects.say(name, sent.kind, sent.payload, sender=speaker, at_ms=now_ms(), extra=sent.extra)
             if said is not None:
                 made.append(Packet(said, to or (), receivers=receivers))
         return made

@@ -113,6 +113,7 @@ class MessageHeld(Event, frozen=True):
     private: bool
     reason: str
     at: int
+    relayed: bool = False
 
 
 class HeldDecided(Event, frozen=True):
@@ -179,6 +180,7 @@ class Held(msgspec.Struct, frozen=True):
     private: bool
     reason: str
     at: int
+    relayed: bool = False
 
 
 class Known(msgspec.Struct, frozen=True):

@@ -13,7 +13,7 @@ import structlog
 from relay_bot.hall import core
 from relay_bot.hall.answers import ANSWER_GONE, ANSWER_GONE_TEXT
 from relay_bot.hall.calling import PluginCalls, as_json, internal, place_in_plugin
-from relay_bot.hall.commands import is_known, only_reads, run_command, said_command
+from relay_bot.hall.commands import is_known, only_reads, ordered_command, run_command, said_command
 from relay_bot.hall.debts import DebtSettled
 from relay_bot.hall.greeting import hall_state
 from relay_bot.hall.held import DECIDE, HELD, decide_decoder, expired, hold, released, told
@@ -25,6 +25,7 @@ from relay_bot.hall.message import (
     Answered,
     Asked,
     BackendMessage,
+    CommandCall,
     Message,
     RetryEffect,
     RouteCall,
@@ -122,13 +123,13 @@ class Decider:
             return self._sync(message, now)
         if message.kind == DECIDE:
             return self._decide_held(message, now)
-        if message.kind == "chat":
+        if message.kind == "chat" and message.provided is None:  # an interaction's text is never a command
             line = said_command(message.payload, self._services.settings.commands.prefix)
             if line is not None and not (message.heard and not is_known(line, self._services.plugins)):
                 return self._command(line, message, now)
         found = self._handlers.get(message.kind)
         if found is None:
-            if message.private and message.sender.role is not Role.BACKEND:
+            if message.private and message.provided is None:
                 raise unknown_type(message.kind, (*self._handlers, "sync"))  # nobody else hears it
             return ACKED  # unknown types are legal and nobody here wants this one
         name, handler = found
@@ -136,11 +137,14 @@ class Decider:
             raise not_working(name)
         body = decode_body(handler.decoder, message.payload)
         context = TurnContext(
-            self.turn, name, message.sender, now, message.message_id, message.audience, message.private
-        )
+            self.turn, name, message.sender, now, message.message_id, message.audience, message.private,
+            message.claimed, message.provided,
+        )  # fmt: skip
         judged = self._judged(body, handler.public, message.kind, "payload", context)
         if judged is not body:
             message.payload, body = _payload_of(judged, message.payload), judged
+        if message.provided is not None:
+            context.extra = (message.kind, _unknown(handler, message.provided))
         method = getattr(self.session.plugins[name], handler.method)
         # Inside: what it returns may not be JSON.
         result = self._call(name, context, lambda: as_json(method(body, context)), for_message=True)
@@ -155,13 +159,8 @@ class Decider:
         return self._judges.body(body, shape, kind, root, context.for_judging, released=self.turn.released)
 
     def _command(self, line: str, message: Message, now: int) -> Answered:
-        def call(name: str, function: Callable[[Context], Any]) -> Any:
-            context = TurnContext(self.turn, name, message.sender, now, message.message_id, None, True)
-            return self._call(name, context, partial(function, context), for_message=True)
-
-        prefix, plugins = self._services.settings.commands.prefix, self._services.plugins
         try:
-            said = run_command(line, prefix, message.sender, self.session.plugins, plugins, self._calls, call)
+            said = self._run(line, message, now)
         except OnHold:
             raise
         except Refuse as refusal:
@@ -170,7 +169,17 @@ class Decider:
         if not said:
             return ACKED
         self._notice(said, message.sender, now)
-        return Answered(result={"notice": said}, kept=not only_reads(line, plugins))
+        return Answered(result={"notice": said}, kept=not only_reads(line, self._services.plugins))
+
+    def _run(self, line: str, message: Message, now: int) -> str | None:
+        """Run a command line; gives what to tell the issuer. Raises `Refuse`."""
+
+        def call(name: str, function: Callable[[Context], Any]) -> Any:
+            context = TurnContext(self.turn, name, message.sender, now, message.message_id, None, True)
+            return self._call(name, context, partial(function, context), for_message=True)
+
+        prefix, plugins = self._services.settings.commands.prefix, self._services.plugins
+        return run_command(line, prefix, message.sender, self.session.plugins, plugins, self._calls, call)
 
     def _notice(self, text: str, to: Sender, now: int) -> None:
         context = TurnContext(self.turn, "", THE_BACKEND, now)
@@ -244,20 +253,21 @@ class Decider:
         turn.messages += 1
         if self._repeated(item):
             return
-        person = self._hall.roster.get(item.sender_id) if item.sender_id else None
-        sender = Sender(item.sender_id or "", person.name if person else "", Role.BACKEND)
         message = Message(
             item.kind,
             item.payload,
-            sender,
+            self._relayed(item.sender_id) if item.sender_id else THE_BACKEND,
             item.waiter,
             stamp=item.stamp,
             key=item.key,
             audience=item.audience,
             private=True,
+            provided=msgspec.json.decode(item.payload),
         )
         leaving = Leaving(turn, self._hall.roster)
         try:
+            if message.sender.relayed:
+                self._check_relayed(message)
             forward = self._forwarded(item, now)  # first: what is too large to be sent on is not decided either
             answer = self._dispatch_or_hold(message, now)
             if answer is HELD:
@@ -276,13 +286,27 @@ class Decider:
             answer = Answered(result=result, kept=answer.kept)
         turn.answer(message, msgspec.structs.replace(answer, digest=item.digest), now)
 
+    def _relayed(self, identity: str) -> Sender:
+        """Give the sender of a message that a backend passes on: it has their rights, and none of the backend's."""
+        person = self._hall.roster.get(identity)
+        if person is None:
+            return Sender(identity, "", Role.VIEWER, relayed=True)
+        return Sender(identity, person.name, person.role, relayed=True)
+
+    def _check_relayed(self, message: Message) -> None:
+        """Refuse what would be refused if the participant said it themselves, and what is said in the bot's name."""
+        if message.sender.identity == self._hall.bot_identity:
+            raise Refuse("malformed", "this is the bot's identity: leave sender_id out", field="sender_id")
+        self._pass_guards(message)
+
     def _forwarded(self, item: BackendMessage, now: int) -> Outgoing | None:
         """Make the envelope that goes to the participants; `None` for orders to a plugin, and for nobody in `to`."""
         found = self._handlers.get(item.kind)
         if item.audience == () or item.kind == DECIDE or (found is not None and not found[1].forward):
             return None
         payload = msgspec.json.decode(item.payload)
-        return outgoing(item.kind, payload, item.audience, item.sender_id, now)
+        sent = outgoing(item.kind, payload, item.audience, item.sender_id, now)
+        return sent if found is None else msgspec.structs.replace(sent, extra=_unknown(found[1], payload))
 
     def route_call(self, item: RouteCall) -> None:
         """Decide a request on a plugin's route."""
@@ -304,6 +328,24 @@ class Decider:
             called = run if item.key is None else lambda: as_json(run())
             result = self._call(item.plugin, context, called, for_message=True)
             answer = Answered(result=result, digest=item.digest)
+        except Refuse as refusal:
+            answer = Answered(error=refusal.payload(None), digest=item.digest)
+        except Halted:
+            turn.answer(message, refused(internal()), now)
+            raise
+        turn.answer(message, answer, now)
+
+    def command_call(self, item: CommandCall) -> None:
+        """Decide a backend's command; what an issuer would be told is its answer."""
+        turn, now = self.turn, now_ms()
+        turn.messages += 1
+        if self._repeated(item):
+            return
+        message = Message("chat", msgspec.Raw(b"{}"), THE_BACKEND, item.waiter, stamp=item.stamp, key=item.key)
+        try:
+            line = ordered_command(item.text, self._services.settings.commands.prefix)
+            said, kept = self._run(line, message, now), not only_reads(line, self._services.plugins)
+            answer = Answered(result={"notice": said or ""}, digest=item.digest, kept=kept)
         except Refuse as refusal:
             answer = Answered(error=refusal.payload(None), digest=item.digest)
         except Halted:
@@ -533,3 +575,9 @@ def _payload_of(body: msgspec.Struct, payload: msgspec.Raw) -> msgspec.Raw:
     before: dict[str, Any] = msgspec.json.decode(payload)
     after: dict[str, Any] = msgspec.to_builtins(body)
     return msgspec.Raw(msgspec.json.encode({name: after.get(name, value) for name, value in before.items()}))
+
+
+def _unknown(handler: Handler, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Pick the fields of a payload that its type doesn't have."""
+    known = handler.body_type.__struct_encode_fields__
+    return {name: value for name, value in payload.items() if name not in known}

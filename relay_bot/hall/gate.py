@@ -213,6 +213,7 @@ class Gate:
             key=key,
             private=read.frame.door == "rpc",
             heard=bool(read.dialect) and read.frame.door == "packet",
+            claimed=read.claimed,
         )
 
     def take_refusals(self) -> list[Packet]:

@@ -21,7 +21,16 @@ from relay_bot.hall.deciding import Decider
 from relay_bot.hall.feed import Feed
 from relay_bot.hall.gate import Gate, Read
 from relay_bot.hall.mailbox import Mailbox
-from relay_bot.hall.message import Answered, Asked, BackendMessage, RetryEffect, RouteCall, RpcWaiter, refused
+from relay_bot.hall.message import (
+    Answered,
+    Asked,
+    BackendMessage,
+    CommandCall,
+    RetryEffect,
+    RouteCall,
+    RpcWaiter,
+    refused,
+)
 from relay_bot.hall.outbox import AckGroups, Outbox
 from relay_bot.hall.ownership import Ownership
 from relay_bot.hall.pauses import pause
@@ -686,7 +695,7 @@ class Hall:
         match item:
             case Frame():
                 self._refuse_full(item)
-            case BackendMessage() | RouteCall() | RetryEffect():
+            case BackendMessage() | RouteCall() | CommandCall() | RetryEffect():
                 item.waiter.answer(refused(BUSY), AckGroups())
             case _Erase():
                 self._to_erase.append(item)
@@ -721,6 +730,8 @@ class Hall:
                 decider.route_call(item)
             case RetryEffect():
                 decider.retry_effect(item)
+            case CommandCall():
+                decider.command_call(item)
             case DebtSettled():
                 decider.debt_settled(item)
             case _Looked():

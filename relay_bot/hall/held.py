@@ -70,6 +70,7 @@ def hold(
         message.private,
         why.reason[:500],
         now,
+        sender.relayed,
     )
 
 
@@ -87,15 +88,17 @@ def told(held: core.Held) -> dict[str, Any]:
 
 def released(held: core.Held, stamp: float) -> Message:
     """Make the message again, with its sender's identity and role as of then."""
+    payload = held.payload.encode()
     return Message(
         held.kind,
-        msgspec.Raw(held.payload.encode()),
-        Sender(held.identity, held.name, Role(held.role), held.inferred),
+        msgspec.Raw(payload),
+        Sender(held.identity, held.name, Role(held.role), held.inferred, held.relayed),
         NobodyWaits(),
         stamp=stamp,
         message_id=held.message_id,
         audience=held.to,
         private=held.private,
+        provided=msgspec.json.decode(payload) if held.relayed else None,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any, Final, Protocol
 
@@ -106,7 +107,10 @@ class FutureWaiter:
 class Message:
     """One message on its way through a hall, past the gate. `payload` is JSON text, not yet decoded."""
 
-    __slots__ = ("audience", "heard", "key", "kind", "message_id", "payload", "private", "sender", "stamp", "waiter")
+    __slots__ = (
+        "audience", "claimed", "heard", "key", "kind", "message_id", "payload", "private", "provided", "sender",
+        "stamp", "waiter",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -121,6 +125,8 @@ class Message:
         audience: tuple[str, ...] | None = None,
         private: bool = False,
         heard: bool = False,
+        claimed: str | None = None,
+        provided: Mapping[str, Any] | None = None,
     ) -> None:
         self.kind = kind
         self.payload = payload
@@ -133,10 +139,12 @@ class Message:
         self.private = private
         self.heard = heard
         """Everybody has heard it already: what a client of another dialect sends goes to all."""
+        self.claimed = claimed
+        self.provided = provided
 
 
 class BackendMessage(msgspec.Struct, frozen=True):
-    """An interaction from a backend: the envelope's parts, and in whose name it speaks (or its own)."""
+    """An interaction from a backend: the envelope's parts, and whose message it passes on (`None`: its own order)."""
 
     kind: str
     payload: msgspec.Raw
@@ -170,7 +178,17 @@ class RetryEffect(msgspec.Struct, frozen=True):
     stamp: float
 
 
-Asked = BackendMessage | RouteCall | RetryEffect
+class CommandCall(msgspec.Struct, frozen=True):
+    """A command from a backend, with its prefix."""
+
+    text: str
+    waiter: FutureWaiter
+    key: bytes | None
+    digest: str
+    stamp: float
+
+
+Asked = BackendMessage | RouteCall | CommandCall | RetryEffect
 """What comes from the control endpoint and waits for an answer."""
 
 

@@ -25,7 +25,7 @@ class PastHall:
     def __init__(self, name: str, services: Services) -> None:
         self.name = name
         self.bot_identity = services.settings.bot.identity
-        self.roster = HallRoster(services.settings.roles)
+        self.roster = HallRoster(services.settings.roles, (services.settings.bot.identity,))
         self.session: Session | None = None
 
     @property

@@ -10,12 +10,14 @@ import msgspec
 from relay_bot.commands.names import find_person
 from relay_bot.hall.shown_names import ShownNames
 from relay_bot.link import Presence
-from relay_bot.plugin import Participant, Role
+from relay_bot.plugin import Participant, Refuse, Role, Sender
 from relay_bot.settings import RoleSettings
 from relay_bot.text import one_line
 
 _NAME_CHARS: Final = 256
 ROLE_ATTRIBUTE: Final = "relay.role"
+_MAX_FORMER: Final = 10_000
+"""Those who left with a role above a viewer's and are remembered; the oldest go first."""
 _ROLES: Final = {
     "host": Role.HOST,
     "moderator": Role.MODERATOR,
@@ -37,10 +39,9 @@ def role_of(presence: Presence, configured: RoleSettings, *, own_words: bool = F
 
     `own_words`: they may write their own metadata and attributes, so neither gives them a role.
     """
-    if presence.identity in configured.hosts:
-        return Role.HOST
-    if presence.identity in configured.moderators:
-        return Role.MODERATOR
+    listed = configured_role(presence.identity, configured)
+    if listed is not None:
+        return listed
     if own_words or presence.can_update_metadata:
         return Role.VIEWER
     named = presence.attributes.get(ROLE_ATTRIBUTE, "")
@@ -52,6 +53,13 @@ def role_of(presence: Presence, configured: RoleSettings, *, own_words: bool = F
     return _ROLES.get(named, Role.VIEWER)
 
 
+def configured_role(identity: str, configured: RoleSettings) -> Role | None:
+    """Give the role that the configuration's lists give an identity, here or not; `None` where it is in none."""
+    if identity in configured.hosts:
+        return Role.HOST
+    return Role.MODERATOR if identity in configured.moderators else None
+
+
 class HallRoster:
     """The participants of one hall, kept current by the link's arrivals.
 
@@ -60,7 +68,12 @@ class HallRoster:
     """
 
     def __init__(self, configured: RoleSettings, reserved: Iterable[str] = ()) -> None:
+        """`reserved`: what the bot is called, its identity first."""
         self._configured = configured
+        reserved = tuple(reserved)
+        self._bot_identity = reserved[0] if reserved else ""
+        self._former: dict[str, Role] = {}
+        """The last role of those who have left."""
         self._people: dict[str, Participant] = {}
         self._hidden: dict[str, Participant] = {}
         self._since: dict[str, float] = {}
@@ -71,7 +84,7 @@ class HallRoster:
 
     def clear(self) -> None:
         """Forget everybody, as when the room is gone."""
-        for kept in (self._people, self._hidden, self._since):
+        for kept in (self._people, self._hidden, self._since, self._former):
             kept.clear()
         self._names.clear()
 
@@ -83,6 +96,7 @@ class HallRoster:
         after = self.read(presence)
         kept = self._hidden if presence.hidden else self._people
         kept[identity] = after
+        self._former.pop(identity, None)
         if stamp is not None:
             self._since[identity] = stamp
         return after
@@ -130,7 +144,12 @@ class HallRoster:
         self._since.pop(identity, None)
         self._hidden.pop(identity, None)
         self._renamed |= self._names.remove(identity)
-        return self._people.pop(identity, None)
+        person = self._people.pop(identity, None)
+        if person is not None and person.role > Role.VIEWER:
+            self._former[identity] = person.role
+            if len(self._former) > _MAX_FORMER:
+                del self._former[next(iter(self._former))]
+        return person
 
     def known_for(self, identity: str, stamp: float) -> float | None:
         """Tell how long before `stamp` (monotonic seconds) the link named this identity; `None` = not yet."""
@@ -162,6 +181,24 @@ class HallRoster:
     def at_least(self, role: Role) -> list[str]:
         """See `Roster.at_least`."""
         return [person.identity for person in self._people.values() if person.role >= role]
+
+    def may_act_on(self, sender: Sender, identity: str, *, last_role: Role | None = None) -> None:
+        """See `Roster.may_act_on`."""
+        if identity and identity == self._bot_identity:
+            raise Refuse("forbidden", "the bot can't be moderated")
+        if sender.is_backend or (identity == sender.identity and identity):
+            return
+        role = self._rank(identity, last_role)
+        if role >= sender.role:
+            raise Refuse("forbidden", f"a {sender.role.label} can't do this to a {role.label}")
+
+    def _rank(self, identity: str, last_role: Role | None) -> Role:
+        """Give somebody's role, though they may not be here."""
+        person = self._people.get(identity)
+        if person is not None:
+            return person.role
+        known = self._former.get(identity, Role.VIEWER if last_role is None else last_role)
+        return max(known, configured_role(identity, self._configured) or Role.VIEWER)
 
     def __iter__(self) -> Iterator[Participant]:
         return iter(list(self._people.values()))

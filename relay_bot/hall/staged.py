@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -21,6 +21,8 @@ class Outgoing(msgspec.Struct, frozen=True, gc=False):
     kind: str
     payload: dict[str, Any]
     sender_id: str | None
+    extra: Mapping[str, Any] = {}
+    """Fields that a backend provided and nobody here knows: the dialects' packets have them as well."""
 
 
 class Latest(msgspec.Struct, frozen=True):

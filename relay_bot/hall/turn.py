@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -40,6 +40,7 @@ log = structlog.get_logger("turn")
 
 THE_BACKEND: Final = Sender("", "", Role.BACKEND)
 _MAX_LINE: Final = 14_000
+_NOTHING: Final[Mapping[str, Any]] = {}
 
 H = TypeVar("H", bound=Shelved)
 
@@ -150,7 +151,10 @@ class Turn:
 class TurnContext:
     """The `Context` of one call into a plugin: it writes to `staged` alone."""
 
-    __slots__ = ("_plugin", "_turn", "audience", "message_id", "now", "private", "sender", "staged")
+    __slots__ = (
+        "_plugin", "_turn", "audience", "claimed", "extra", "message_id", "now", "private", "provided", "sender",
+        "staged",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -161,6 +165,8 @@ class TurnContext:
         message_id: str | None = None,
         audience: tuple[str, ...] | None = None,
         private: bool = False,
+        claimed: str | None = None,
+        provided: Mapping[str, Any] | None = None,
     ) -> None:
         self._turn = turn
         self._plugin = plugin
@@ -170,6 +176,10 @@ class TurnContext:
         self.message_id = message_id
         self.audience = audience
         self.private = private
+        self.claimed = claimed
+        self.provided = provided
+        self.extra: tuple[str, Mapping[str, Any]] | None = None
+        """The type of a backend's interaction and the fields of it that no plugin knows: they go on with it."""
 
     def check_text(self, text: str, *, field: str, what: str = "text") -> str:
         try:
@@ -200,8 +210,9 @@ class TurnContext:
         to: Iterable[str] | Role | None = None,
         sender_id: str | None = None,
     ) -> None:
+        extra: Mapping[str, Any] = self.extra[1] if self.extra is not None and self.extra[0] == kind else {}
         try:
-            said = outgoing(kind, payload, _to(to), sender_id, self.now)
+            said = outgoing(kind, payload, _to(to), sender_id, self.now, extra)
         except Refuse as refusal:
             if not self.staged.applied:
                 raise
@@ -321,10 +332,17 @@ def _latest_key(kind: str, key: str, to: To) -> tuple[str, ...]:
     return (kind, key, "*" if to is None else f"*{to.label}")
 
 
-def outgoing(kind: str, payload: Payload, to: To, sender_id: str | None, now: int) -> Outgoing:
-    """Encode an envelope; raises `Refuse("too_large")` where clients could not receive it."""
+def outgoing(
+    kind: str, payload: Payload, to: To, sender_id: str | None, now: int, extra: Mapping[str, Any] = _NOTHING
+) -> Outgoing:
+    """Encode an envelope; raises `Refuse("too_large")` where clients could not receive it.
+
+    The payload's own fields go before those in `extra`.
+    """
+    if extra:
+        payload = {**extra, **(payload if isinstance(payload, Mapping) else msgspec.to_builtins(payload))}
     data = encode_envelope(kind, payload, sender_id=sender_id, at_ms=now)
     if len(data) > MAX_ENVELOPE_BYTES:
         raise Refuse("too_large", f"the {kind} envelope would have {len(data)} bytes of {MAX_ENVELOPE_BYTES}")
     said: dict[str, Any] = payload if isinstance(payload, dict) else msgspec.to_builtins(payload)
-    return Outgoing(data, to, kind, said, sender_id)
+    return Outgoing(data, to, kind, said, sender_id, extra)

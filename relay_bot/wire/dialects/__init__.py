@@ -36,6 +36,20 @@ def recognise(data: bytes, topic: str, enabled: frozenset[str]) -> Spoken | None
     return None
 
 
-def say(name: str, kind: str, payload: Mapping[str, Any], *, sender: tuple[str, str], at_ms: int) -> bytes | None:
-    """Say something in a dialect; `None` where it has no word for it. `sender` is (identity, name)."""
-    return DIALECTS[name].say(kind, payload, sender=sender, at_ms=at_ms)
+def say(
+    name: str,
+    kind: str,
+    payload: Mapping[str, Any],
+    *,
+    sender: tuple[str, str],
+    at_ms: int,
+    extra: Mapping[str, Any] | None = None,
+) -> bytes | None:
+    """Say something in a dialect; `None` where it has no word for it. `sender` is (identity, name).
+
+    `extra`: fields that a backend provided beside those that are known here; they stand beside the dialect's own.
+    """
+    said = DIALECTS[name].say(kind, payload, sender=sender, at_ms=at_ms)
+    if said is None or not extra:
+        return said
+    return msgspec.json.encode({**extra, **msgspec.json.decode(said)})

@@ -401,6 +401,25 @@ async def test_authors_and_moderators_delete_and_nobody_else(tmp_path: Path) -> 
         assert (await refusal(kit.call("chat", "delete_message", message_id="m-4"))).code == "not_found"
 
 
+async def test_nobody_deletes_what_somebody_of_their_rank_or_above_has_said(tmp_path: Path) -> None:
+    async with hall(tmp_path) as kit:
+        mo, other = await kit.join("mo", role="moderator"), await kit.join("mo2", role="moderator")
+        host, ann = await kit.join("host", role="host"), await kit.join("ann")
+        for guest in (mo, other, host, ann):
+            await guest.ask("chat", {"text": "hello"}, f"by {guest.identity}")
+        await kit.backend("chat", {"text": "hello"})
+        backend = (await kit.call("chat", "list_messages"))["messages"][-1]["message_id"]
+        host.leave()
+        await kit.settle()
+        for message_id in ("by mo2", "by host", backend):
+            assert (await refusal(mo.ask("chat_delete", {"message_id": message_id}))).code == "forbidden"
+        for message_id in ("by mo", "by ann"):
+            await mo.ask("chat_delete", {"message_id": message_id})
+        host = await kit.join("host", role="host")
+        for message_id in ("by mo2", "by host", backend):
+            await host.ask("chat_delete", {"message_id": message_id})
+
+
 async def test_a_deleted_message_does_not_come_to_life_again(tmp_path: Path) -> None:
     async with hall(tmp_path) as kit:
         ann = await kit.join("ann")
@@ -430,7 +449,8 @@ async def test_a_host_closes_the_chat_to_viewers(tmp_path: Path) -> None:
         await kit.restart()
         assert (await ann.ask("sync", {}))["chat"] == {"mode": "hosts"}
         assert (await refusal(ann.say("hello"))).code == "forbidden"
-        await kit.backend("chat", {"text": "by the backend"}, sender_id="ann")
+        assert (await refusal(kit.backend("chat", {"text": "for her"}, sender_id="ann"))).code == "forbidden"
+        await kit.backend("chat", {"text": "by the backend"})
         await host.ask("chat_mode", {"mode": "open"})
         await ann.say("at last")
         assert (await refusal(host.say("/chat nobody"))).code == "malformed"

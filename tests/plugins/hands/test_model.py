@@ -95,6 +95,8 @@ class Model:
         return self.invite(ready[0]) if ready else "not_raised"
 
     def answer(self, who: str, accepted: bool) -> str:
+        if accepted and who in self.stage:
+            return ""
         if who in self.expired:
             return "invite_expired"
         if who not in self.invited:

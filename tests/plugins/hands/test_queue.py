@@ -3,6 +3,9 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
+from relay_bot.plugin import Track
 from relay_bot.testing import HallKit
 from tests.plugins.hands.support import Clock, hall, queue, raised, refusal
 
@@ -255,3 +258,66 @@ async def test_a_topic_of_the_settings_is_found_however_it_is_written(tmp_path: 
         ann = await kit.join("ann")
         await ann.ask("hand_raise", {"raised": True, "topic": "cafe\u0301 TALK "})
         assert (await host.wait("hand_queue"))["queue"][0]["topic"] == "Café  talk"
+
+
+@pytest.mark.parametrize("role", ["host", "moderator"])
+@pytest.mark.parametrize("door", ["packet", "rpc"])
+async def test_the_published_way_to_lower_a_hand(tmp_path: Path, role: str, door: str) -> None:
+    """The host sends the same event as the raiser did, with `raised: false`: in the raiser's name, as it came."""
+    async with hall(tmp_path) as kit:
+        chief = await kit.join("chief", role=role)
+        await raised(kit, "ann", "bob")
+        if door == "rpc":
+            await chief.ask("hand_raise", {"raised": False}, claims="ann")
+        else:
+            chief.send("hand_raise", {"raised": False}, claims="ann")
+            await kit.settle()
+        assert await queue(kit) == ["bob"]
+
+
+@pytest.mark.parametrize("role", ["", "speaker"])
+async def test_anybody_elses_claim_is_nothing(tmp_path: Path, role: str) -> None:
+    async with hall(tmp_path) as kit:
+        await raised(kit, "ann")
+        mallory = await kit.join("mallory", role=role)
+        await mallory.ask("hand_raise", {"raised": True})
+        await mallory.ask("hand_raise", {"raised": False}, claims="ann")
+        assert await queue(kit) == ["ann"]
+        assert (await refusal(mallory.ask("hand_raise", {"raised": False}, claims="ann"))).code == "not_raised"
+
+
+async def test_a_claim_of_a_host_raises_no_hand_and_goes_by_rank(tmp_path: Path) -> None:
+    async with hall(tmp_path) as kit:
+        mo, host = await kit.join("mo", role="moderator"), await kit.join("host", role="host")
+        await kit.join("ann")
+        await mo.ask("hand_raise", {"raised": True}, claims="ann")
+        assert await queue(kit) == ["mo"]
+        await host.ask("hand_raise", {"raised": True})
+        assert (await refusal(mo.ask("hand_raise", {"raised": False}, claims="host"))).code == "forbidden"
+        late = await kit.join("late", role="host", known=False)
+        late.send("hand_raise", {"raised": False}, "m-1", certain=False)
+        kit.announce("late")
+        assert (await late.wait("error"))["code"] == "not_raised"
+        assert await queue(kit) == ["mo", "host"]
+
+
+async def test_only_a_microphone_lowers_a_hand(tmp_path: Path) -> None:
+    async with hall(tmp_path, auto_lower_seconds=0.05) as kit:
+        (ann,) = await raised(kit, "ann")
+        shared = Track("TR_screen", "audio", "screen_share_audio", False)
+        ann._change(tracks=(shared,))  # pyright: ignore[reportPrivateUsage]
+        await kit.settle()
+        assert kit.hall.session is not None
+        assert not any("has_spoken" in name for name in kit.hall.session.core.timers)
+        ann._change(tracks=(shared, Track("TR_mic", "audio", "microphone", False)))  # pyright: ignore[reportPrivateUsage]
+        await kit.until(lambda: kit.hall.summary()["hands"]["raised"] == 0)
+
+
+async def test_who_is_made_a_moderator_hears_the_queue_at_once(tmp_path: Path) -> None:
+    async with hall(tmp_path) as kit:
+        await raised(kit, "ann", "bob")
+        vic = await kit.join("vic")
+        assert not vic.all("hand_queue")
+        vic._change(attributes={"relay.role": "moderator"})  # pyright: ignore[reportPrivateUsage]
+        told = await vic.wait("hand_queue")
+        assert [hand["participant_id"] for hand in told["queue"]] == ["ann", "bob"]
