@@ -620,6 +620,10 @@ class Plugin(Generic[S, C]):
         """Refuse someone a join token (a ban); `None` lets them have it."""
         return None
 
+    def holds_place(self, identity: str) -> bool:
+        """Tell whether something waits here for someone, who may be away: a raised hand, a place on the stage."""
+        return False
+
     def hall_state(self, participant: Participant) -> dict[str, Any]:
         """Give this plugin's part of the `hall_state` that `participant` gets."""
         return {}

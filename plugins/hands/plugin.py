@@ -26,6 +26,10 @@ class HandsPlugin(CommandsPart, RoutesPart):
             told["hand_queue"] = first_page(self.state, seq)
         return told
 
+    def holds_place(self, identity: str) -> bool:
+        """Tell whether someone's hand is up, or they are invited or on the stage."""
+        return any(identity in kept for kept in (self.state.hands, self.state.invited, self.state.stage))
+
     def wants_command(self, name: str) -> bool:
         """Leave `/next` to others while no hand is up."""
         return name != "next" or bool(self.state.waiting())

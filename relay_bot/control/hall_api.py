@@ -18,6 +18,7 @@ from relay_bot.control.errors import ApiError, from_refusal, from_refuse
 from relay_bot.control.hall_set import HallSet, hall_of
 from relay_bot.control.idempotency import BACKEND, IdempotencyLog
 from relay_bot.control.operation import Call, Operation, Run
+from relay_bot.control.token_desk import check_may_join
 from relay_bot.hall.hall import Hall
 from relay_bot.hall.message import Answered, Asked, BackendMessage, CommandCall, FutureWaiter, RouteCall, answer_key
 from relay_bot.hall.quarantine import Quarantined
@@ -181,7 +182,9 @@ class HallApi:
             JoinRequest,
             JoinAnswer,
             self._join,
-            description="Makes a token that is good for an hour; 403 `blocked` for someone who is banned.",
+            description="Makes a token that is good for an hour; 403 `blocked` for someone who is banned."
+            " The identity is the backend's to give: whoever has it has what waits for it, a place on the stage too.",
+            errors=(403, 503),
             example={"participant_id": "user_abc123", "display_name": "Alice", "role": "publisher"},
             answer_example={
                 "join_token": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9...",
@@ -261,7 +264,7 @@ class HallApi:
 
     async def _join(self, call: Call) -> Any:
         asked: JoinRequest = call.request
-        self._check_may_join(asked)
+        await self._check_may_join(asked)
 
         async def make() -> dict[str, str]:
             token = join_token(
@@ -282,7 +285,7 @@ class HallApi:
             return await make()
         return await self._once.once(call.idempotency_key, call.digest, make)
 
-    def _check_may_join(self, asked: JoinRequest) -> None:
+    async def _check_may_join(self, asked: JoinRequest) -> None:
         """Raise `ApiError` for identities that can't be used, and for those that are banned."""
         identity = asked.participant_id
         if identity == self._settings.bot.identity:
@@ -291,10 +294,7 @@ class HallApi:
         if _CONTROL_CHARACTER.search(identity) or _CONTROL_CHARACTER.search(asked.hall_id):
             # The types' pattern lets a line break at the end pass.
             raise ApiError(422, "validation_error", "an id has no control characters", field="participant_id")
-        hall = self._halls.get(asked.hall_id)
-        refusal = None if hall is None else hall.refuses_join(identity)
-        if refusal is not None:
-            raise from_refuse(refusal)
+        await check_may_join(self._halls, asked.hall_id, identity)
 
     async def _list(self, call: Call) -> Any:
         return {"halls": [hall.summary() for hall in self._halls.all()]}

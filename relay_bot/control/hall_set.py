@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from relay_bot.control.errors import ApiError
 from relay_bot.hall.hall import Hall
-from relay_bot.plugin import Request, Route
+from relay_bot.plugin import Refuse, Request, Route
 
 
 class HallSet(Protocol):
@@ -23,6 +23,10 @@ class HallSet(Protocol):
 
     async def ask_past(self, name: str, plugin: str, route: Route, request: Request) -> Any:
         """Ask a hall that is over; raises `Refuse` and `Unavailable`."""
+        ...
+
+    async def refuses_join(self, name: str, identity: str) -> Refuse | None:
+        """Tell why someone is to get no join token for a hall, served or not; raises `Unavailable`."""
         ...
 
     def found(self, name: str, sid: str) -> None:

@@ -20,6 +20,7 @@ from relay_bot.control.hall_set import HallSet
 from relay_bot.control.idempotency import IdempotencyLog
 from relay_bot.control.operation import Call, ErrorForm, Header, Operation, Run
 from relay_bot.control.show_limits import RateLimits
+from relay_bot.control.show_names import LATELY_SECONDS, ShowNames, is_own
 from relay_bot.control.show_people import is_guest, is_host, show_metadata, token_as
 from relay_bot.control.show_stage import ShowStage
 from relay_bot.control.show_types import (
@@ -42,11 +43,12 @@ from relay_bot.control.show_types import (
     ShowRoom,
     ShowRooms,
 )
+from relay_bot.control.token_desk import check_may_join
 from relay_bot.hall.hall import Hall
 from relay_bot.hall.session import Loaded
 from relay_bot.livekit.rooms import RoomsError
 from relay_bot.livekit.tokens import join_token
-from relay_bot.plugin import Role
+from relay_bot.plugin import Refuse, Role, Sender
 from relay_bot.settings import Settings
 from relay_bot.wire.body import Request
 
@@ -124,6 +126,7 @@ class ShowApi:
         self._once = once
         self._guests = guests
         self._limits = RateLimits()
+        self._names = ShowNames()
         self._hosts: dict[str, tuple[str, float]] = {}
 
     def update(self, settings: Settings) -> None:
@@ -225,36 +228,49 @@ class ShowApi:
         if name == self._settings.bot.identity:
             # LiveKit would throw the bot out of the room: one identity is there once.
             raise _bad("participantName: this name is the bot's")
-        hall = self._halls.get(room)
-        refusal = None if hall is None else hall.refuses_join(name)
-        if refusal is not None:
-            raise from_refuse(refusal)
+        await check_may_join(self._halls, room, name)
+        proven = is_own(self._settings.livekit, room, name, asked.participant_token)
         people = await self._people_in(room)
+        hosts = {person.identity for person in people if is_host(person, self._settings.roles)}
         if asked.role == "host":
-            self._claim_host(room, name, people)
-        elif any(person.identity == name and is_host(person, self._settings.roles) for person in people):
+            self._check_host(room, name, hosts, proven=proven)
+        elif name in hosts and not proven:
             raise ApiError(409, "conflict", "This name is the host's")
+        here = {person.identity for person in people}
+        identity, shown = self._names.choose(
+            room, name, proven=proven, taken=lambda each: each in here or self._is_taken(room, each)
+        )
+        if asked.role == "host":
+            self._claim_host(room, identity)
         token = join_token(
             self._settings.livekit,
             room,
-            name,
-            name=name,
+            identity,
+            name=shown,
             can_publish=asked.role == "host",
-            metadata=show_metadata(asked.role, name),
+            metadata=show_metadata(asked.role, shown),
         )
         return ShowJoined(token, public_url(self._settings), room, asked.role)
 
-    def _claim_host(self, room: str, name: str, people: list[ParticipantInfo]) -> None:
-        """Let one host in: raises `ApiError` (409) where another is in the room, or has just been given a token."""
+    def _is_taken(self, room: str, identity: str) -> bool:
+        if identity == self._settings.bot.identity:
+            return True
+        hall = self._halls.get(room)
+        return hall is not None and hall.is_taken(identity, LATELY_SECONDS)
+
+    def _check_host(self, room: str, name: str, hosts: set[str], *, proven: bool) -> None:
+        """Raise `ApiError` (409) where a host is in the room, or has just been given a token; not for themselves."""
         claimed, until = self._hosts.get(room, ("", 0.0))
-        now = time.monotonic()
-        present = any(person.identity != name and is_host(person, self._settings.roles) for person in people)
-        if present or (claimed not in ("", name) and now < until):
+        own = {name} if proven else set[str]()
+        if hosts - own or (time.monotonic() < until and claimed not in own):
             raise ApiError(409, "conflict", "Room already has a host")
+
+    def _claim_host(self, room: str, identity: str) -> None:
+        now = time.monotonic()
         if len(self._hosts) >= _MAX_HOSTS:
             self._hosts = {each: claim for each, claim in self._hosts.items() if now < claim[1]}
         if len(self._hosts) < _MAX_HOSTS:
-            self._hosts[room] = (name, now + _HOST_SECONDS)
+            self._hosts[room] = (identity, now + _HOST_SECONDS)
 
     async def _list(self, call: Call) -> Any:
         rooms = (await self._rooms.rooms())[:_MAX_LISTED]
@@ -319,6 +335,7 @@ class ShowApi:
         viewer, host = _text(asked.viewer_identity, missing), _text(asked.host_identity, missing)
         hall, people = await self._as_host(asked.room_name, host, "Only the host can promote viewers to guest")
         person = _person(people, viewer)
+        await self._check_target(hall, host, viewer)
         await self._stage.promote(hall, viewer, self._guests)
         return self._changed(hall, person, "guest", f"{viewer} has been promoted to guest")
 
@@ -327,6 +344,7 @@ class ShowApi:
         guest, host = _text(asked.guest_identity, _NO_GUEST), _text(asked.host_identity, _NO_GUEST)
         hall, people = await self._as_host(asked.room_name, host, "Only the host can demote guests")
         person = _person(people, guest)
+        await self._check_target(hall, host, guest)
         await self._stage.demote(hall, guest)
         return self._changed(hall, person, "viewer", f"{guest} has been demoted to viewer")
 
@@ -334,6 +352,7 @@ class ShowApi:
         asked: ShowGuest = call.request
         guest, host = _text(asked.guest_identity, _NO_GUEST), _text(asked.host_identity, _NO_GUEST)
         hall, _ = await self._as_host(asked.room_name, host, "Only the host can remove guests")
+        _check_may_act(hall, host, guest)
         await self._stage.remove(hall, guest)
         return ShowRemoved(True, f"{guest} has been removed from the room")
 
@@ -344,6 +363,11 @@ class ShowApi:
         if not any(person.identity == host and is_host(person, self._settings.roles) for person in people):
             raise ApiError(403, "forbidden", otherwise)
         return await self._stage.hall(room), people
+
+    async def _check_target(self, hall: Hall, host: str, identity: str) -> None:
+        """Check that the host may act on somebody, and that they may have a token. Raises `ApiError`."""
+        _check_may_act(hall, host, identity)
+        await check_may_join(self._halls, hall.name, identity)
 
     def _changed(self, hall: Hall, person: ParticipantInfo, role: str, message: str) -> ShowChanged:
         known = hall.roster.get(person.identity)
@@ -390,6 +414,14 @@ def _bad(message: str) -> ApiError:
 
 def _no_participant() -> ApiError:
     return ApiError(404, "not_found", "Participant not found")
+
+
+def _check_may_act(hall: Hall, host: str, identity: str) -> None:
+    """Raise `ApiError` (403) for what a host may not do to somebody: the hall's own rule."""
+    try:
+        hall.roster.may_act_on(Sender(host, "", Role.HOST), identity)
+    except Refuse as refusal:
+        raise from_refuse(refusal) from None
 
 
 def _person(people: list[ParticipantInfo], identity: str) -> ParticipantInfo:

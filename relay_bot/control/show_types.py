@@ -11,6 +11,7 @@ from relay_bot.wire.body import Request
 # What a body must have is checked by the operations, which say what is missing in the text's own words.
 Name = Annotated[Any, msgspec.Meta(extra_json_schema={"type": "string", "minLength": 1, "maxLength": 256})]
 JoinRole = Annotated[Any, msgspec.Meta(extra_json_schema={"type": "string", "enum": ["host", "viewer"]})]
+Proof = Annotated[Any, msgspec.Meta(extra_json_schema={"type": "string"})]
 Switch = Annotated[Any, msgspec.Meta(extra_json_schema={"type": "boolean"})]
 
 
@@ -26,6 +27,9 @@ class ShowJoin(Request, frozen=True, rename="camel", forbid_unknown_fields=False
     room_name: Name = None
     participant_name: Name = None
     role: JoinRole = None
+    participant_token: Proof = None
+    """Ours: a token that this participant was given before, for the same room and name. With it they come back as
+    themselves; without it a name that is taken is given with a number behind it."""
 
 
 class ShowRoom(Request, frozen=True, rename="camel"):

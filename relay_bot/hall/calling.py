@@ -78,6 +78,14 @@ def join_refusal(plugins: Mapping[str, Plugin[Any, Any]], identity: str, call: P
     return None
 
 
+def is_expected(plugins: Mapping[str, Plugin[Any, Any]], identity: str, call: PluginCalls) -> bool:
+    """Tell whether something waits for someone in one of the plugins; where one can't tell, it may."""
+    try:
+        return any(call(name, partial(plugin.holds_place, identity)) for name, plugin in plugins.items())
+    except Refuse:
+        return True
+
+
 def parts(
     plugins: Mapping[str, Plugin[Any, Any]], part: Callable[[Plugin[Any, Any]], object], call: PluginCalls
 ) -> dict[str, Part]:

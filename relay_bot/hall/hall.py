@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 import msgspec
 import structlog
 
-from relay_bot.hall.calling import PluginCalls, join_refusal, parts, together
+from relay_bot.hall.calling import PluginCalls, is_expected, join_refusal, parts, together
 from relay_bot.hall.committing import BUSY, Committer
 from relay_bot.hall.deadlines import Deadlines
 from relay_bot.hall.debts import Debtor, DebtSettled, Progress
@@ -272,6 +272,12 @@ class Hall:
 
     def _refuses_stay(self, identity: str) -> Refuse | None:
         return None if self._session is None else join_refusal(self._session.plugins, identity, self._calls)
+
+    def is_taken(self, identity: str, seconds: float) -> bool:
+        """Tell whether an identity is somebody's: here, here within the last seconds, or expected back."""
+        if self._roster.was_here(identity, seconds):
+            return True
+        return self._session is not None and is_expected(self._session.plugins, identity, self._calls)
 
     async def erase(self, identity: str, pseudonym: str, *, unseen: bool = False) -> int | None:
         """Erase someone from this session's journal and memory; gives how many events named them.

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import structlog
 
+from relay_bot.hall.admission import Admission
 from relay_bot.hall.closing import Closing
 from relay_bot.hall.hall import Ending, Hall
 from relay_bot.hall.past import Past
@@ -21,6 +22,7 @@ from relay_bot.journal.batch import Unavailable
 from relay_bot.observe import metrics
 from relay_bot.plugin import Request, Route
 from relay_bot.wire.clock import now_ms
+from relay_bot.wire.refusal import Refuse
 
 log = structlog.get_logger("halls")
 
@@ -53,6 +55,7 @@ class Halls:
         self._full_said_at = -math.inf
         self._past = Past()
         self._closing = Closing(lambda: self._services, self.wants)
+        self._admission = Admission()
         self._halls: dict[str, Hall] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._ended: dict[str, float] = {}
@@ -81,6 +84,13 @@ class Halls:
     async def ask_past(self, name: str, plugin: str, route: Route, request: Request) -> Any:
         """See `Past.ask`."""
         return await self._past.ask(name, plugin, route, request, self._services)
+
+    async def refuses_join(self, name: str, identity: str) -> Refuse | None:
+        """Tell why someone is to get no join token for a hall, served or not. Raises `Unavailable`."""
+        hall = self._halls.get(name)
+        if hall is not None and hall.session is not None:
+            return hall.refuses_join(identity)
+        return await self._admission.refusal(name, identity, self._services)
 
     def wants(self, name: str) -> bool:
         """Tell whether the configuration lets the bot into a room."""

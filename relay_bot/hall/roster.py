@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
@@ -17,7 +18,7 @@ from relay_bot.text import one_line
 _NAME_CHARS: Final = 256
 ROLE_ATTRIBUTE: Final = "relay.role"
 _MAX_FORMER: Final = 10_000
-"""Those who left with a role above a viewer's and are remembered; the oldest go first."""
+"""So many who have left are remembered; the oldest go first."""
 _ROLES: Final = {
     "host": Role.HOST,
     "moderator": Role.MODERATOR,
@@ -72,8 +73,8 @@ class HallRoster:
         self._configured = configured
         reserved = tuple(reserved)
         self._bot_identity = reserved[0] if reserved else ""
-        self._former: dict[str, Role] = {}
-        """The last role of those who have left."""
+        self._former: dict[str, tuple[Role, float]] = {}
+        """The last role of those who have left, and when that was (monotonic seconds)."""
         self._people: dict[str, Participant] = {}
         self._hidden: dict[str, Participant] = {}
         self._since: dict[str, float] = {}
@@ -145,11 +146,16 @@ class HallRoster:
         self._hidden.pop(identity, None)
         self._renamed |= self._names.remove(identity)
         person = self._people.pop(identity, None)
-        if person is not None and person.role > Role.VIEWER:
-            self._former[identity] = person.role
+        if person is not None:
+            self._former[identity] = (person.role, time.monotonic())
             if len(self._former) > _MAX_FORMER:
                 del self._former[next(iter(self._former))]
         return person
+
+    def was_here(self, identity: str, seconds: float) -> bool:
+        """Tell whether somebody is here, or was within the last seconds."""
+        former = self._former.get(identity)
+        return identity in self._people or (former is not None and time.monotonic() - former[1] < seconds)
 
     def known_for(self, identity: str, stamp: float) -> float | None:
         """Tell how long before `stamp` (monotonic seconds) the link named this identity; `None` = not yet."""
@@ -197,7 +203,8 @@ class HallRoster:
         person = self._people.get(identity)
         if person is not None:
             return person.role
-        known = self._former.get(identity, Role.VIEWER if last_role is None else last_role)
+        former = self._former.get(identity)
+        known = former[0] if former is not None else last_role or Role.VIEWER
         return max(known, configured_role(identity, self._configured) or Role.VIEWER)
 
     def __iter__(self) -> Iterator[Participant]:

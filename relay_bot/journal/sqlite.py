@@ -450,6 +450,11 @@ class SqliteStore:
         )
         return rows[0][0] if rows and rows[0][1] is not None else None
 
+    def latest_session(self, hall: str) -> tuple[int, bool] | None:
+        """Find the last session of a hall, and whether it has ended; `None` where it had none."""
+        rows = self._read("SELECT id, ended_at FROM sessions WHERE hall = ? ORDER BY id DESC LIMIT 1", (hall,))
+        return (rows[0][0], rows[0][1] is not None) if rows else None
+
     def answers(self, session: int, limit: int) -> list[tuple[bytes, bytes]]:
         """Read the newest answers, newest last."""
         rows = self._read(

@@ -200,6 +200,10 @@ class Journal:
         """See `SqliteStore.last_session`."""
         return await asyncio.to_thread(self._opened().last_session, hall)
 
+    async def latest_session(self, hall: str) -> tuple[int, bool] | None:
+        """See `SqliteStore.latest_session`."""
+        return await asyncio.to_thread(self._opened().latest_session, hall)
+
     async def read_events(self, session: int, after: int, limit: int) -> list[EventRow]:
         """Read up to `limit` events above `after`."""
         store = self._opened()

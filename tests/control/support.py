@@ -27,13 +27,14 @@ from relay_bot.control.process_api import ProcessApi, webhook_handler
 from relay_bot.control.rooms_api import RoomsApi, RoomService
 from relay_bot.control.server import ControlServer
 from relay_bot.control.shelf_api import ShelfApi
+from relay_bot.hall.admission import Admission
 from relay_bot.hall.hall import Hall
 from relay_bot.hall.past import Past
 from relay_bot.hall.plugins import load_plugins
 from relay_bot.journal.writer import Journal
 from relay_bot.livekit.rooms import RoomsError
 from relay_bot.livekit.webhooks import Webhooks
-from relay_bot.plugin import Request, Route
+from relay_bot.plugin import Refuse, Request, Route
 from relay_bot.settings import ControlSettings, LivekitSettings, Settings
 from relay_bot.testing import HallKit
 
@@ -62,6 +63,7 @@ class KitHalls:
     def __init__(self, kit: HallKit) -> None:
         self._kit = kit
         self._past = Past()
+        self._admission = Admission()
         self.told: list[tuple[str, str]] = []
         self.livekit_answers = True
         self.livekit_hangs = False
@@ -75,6 +77,12 @@ class KitHalls:
 
     async def ask_past(self, name: str, plugin: str, route: Route, request: Request) -> Any:
         return await self._past.ask(name, plugin, route, request, self._kit._services)
+
+    async def refuses_join(self, name: str, identity: str) -> Refuse | None:
+        hall = self.get(name)
+        if hall is not None and hall.session is not None:
+            return hall.refuses_join(identity)
+        return await self._admission.refusal(name, identity, self._kit._services)
 
     def found(self, name: str, sid: str) -> None:
         self.told.append((name, sid))

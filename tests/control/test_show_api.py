@@ -24,6 +24,7 @@ from relay_bot.control.show_limits import RateLimits
 from relay_bot.hall.plugins import load_plugins
 from relay_bot.journal.writer import Journal
 from relay_bot.livekit.rooms import RoomsError
+from relay_bot.livekit.tokens import join_token
 from relay_bot.settings import ControlSettings, Settings
 from relay_bot.testing import Guest, HallKit
 from tests.control.support import LIVEKIT, TOKEN, Answer, KitHalls
@@ -214,7 +215,11 @@ async def test_a_room_has_one_host(show: Show, host: Guest) -> None:
     join = {"roomName": show.room, "participantName": "another", "role": "host"}
     answer = await show.post("/join", join)
     assert (answer.status, answer.body) == (409, {"error": "Room already has a host"})
-    assert (await show.post("/join", join | {"participantName": "host-456"})).status == 200  # a reload of their page
+    own = join | {"participantName": "host-456"}
+    assert (await show.post("/join", own)).status == 409  # it may be anybody who knows the name
+    proof = join_token(LIVEKIT, show.room, "host-456")
+    again = await show.post("/join", own | {"participantToken": proof})  # a reload of their page
+    assert (again.status, claims(again.body["token"])["sub"]) == (200, "host-456")
     assert (await show.post("/join", join | {"participantName": "host-456", "role": "viewer"})).status == 409
 
 
@@ -222,6 +227,38 @@ async def test_two_who_ask_at_once_are_not_both_host(show: Show) -> None:
     join = {"roomName": "new-show", "role": "host"}
     answers = await asyncio.gather(*(show.post("/join", join | {"participantName": name}) for name in ("a", "b")))
     assert sorted(answer.status for answer in answers) == [200, 409]
+
+
+async def test_a_name_that_is_taken_is_nobody_elses(show: Show, host: Guest, viewer: Guest) -> None:
+    await show.post(f"/{show.room}/invite", INVITE)
+    ask = {"roomName": show.room, "participantName": "viewer-123", "role": "viewer"}
+    told = claims((await show.post("/join", ask)).body["token"])
+    assert (told["sub"], told["name"], told["video"]["canPublish"]) == ("viewer-123-2", "viewer-123 (2)", False)
+    viewer.leave()  # away: the place on the stage waits for them, and not for whoever has their name
+    await show.kit.settle()
+    assert claims((await show.post("/join", ask)).body["token"])["sub"] == "viewer-123-3"
+    proof = join_token(LIVEKIT, show.room, "viewer-123")
+    assert claims((await show.post("/join", ask | {"participantToken": proof})).body["token"])["sub"] == "viewer-123"
+
+
+async def test_a_name_that_was_given_lately_is_taken(show: Show) -> None:
+    ask = {"roomName": "new-show", "participantName": "john-doe", "role": "viewer"}
+    tokens = [(await show.post("/join", ask)).body["token"] for _ in range(2)]
+    assert [claims(token)["sub"] for token in tokens] == ["john-doe", "john-doe-2"]
+    again = await show.post("/join", ask | {"participantToken": tokens[0]})
+    assert claims(again.body["token"])["sub"] == "john-doe"
+
+
+@pytest.mark.parametrize("which", ["another name", "another room", "another key", "no token", 7])
+async def test_what_proves_nothing_is_refused(show: Show, which: Any) -> None:
+    name = "other" if which == "another name" else "viewer-123"
+    room = "other" if which == "another room" else show.room
+    livekit = msgspec.structs.replace(LIVEKIT, api_secret="x" * 40) if which == "another key" else LIVEKIT
+    proof = join_token(livekit, room, name) if str(which).startswith("another") else which
+    ask = {"roomName": show.room, "participantName": "viewer-123", "role": "viewer", "participantToken": proof}
+    answer = await show.post("/join", ask)
+    assert answer.status == 403
+    assert set(answer.body) == {"error"}
 
 
 # -- rooms --------------------------------------------------------------------------------------------
