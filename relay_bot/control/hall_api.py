@@ -114,7 +114,7 @@ class JoinAnswer(msgspec.Struct, frozen=True):
     bot_identity: str
 
 
-class HallSummary(msgspec.Struct, frozen=True):
+class HallSummary(msgspec.Struct, frozen=True, omit_defaults=True):
     """A hall that is served now; plugins add fields of their own."""
 
     hall_id: str
@@ -123,8 +123,8 @@ class HallSummary(msgspec.Struct, frozen=True):
     seq: int
     participants: int
     bot_identity: str
-    quarantined: list[Quarantined]
-    """Plugins that the hall goes on without: they failed again and again. A reload or a restart brings them back."""
+    quarantined: list[Quarantined] = []
+    """Plugins that the hall goes on without, left out where there are none; a reload or restart brings them back."""
 
 
 class HallList(msgspec.Struct, frozen=True):

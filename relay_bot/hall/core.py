@@ -93,7 +93,8 @@ class Told(Event, frozen=True):
     can_publish_data: bool
     can_subscribe: bool
     here: bool
-    plugins: tuple[str, ...]
+    plugin: tuple[str, ...]
+    """Each plugin that was told."""
 
 
 class MessageHeld(Event, frozen=True):
@@ -215,12 +216,12 @@ class CoreState(State):
         """Remember what plugins were told."""
         known: list[Known] = []
         for each in self.told.pop(event.identity, ()):
-            others = tuple(name for name in each.plugins if name not in event.plugins)
+            others = tuple(name for name in each.plugins if name not in event.plugin)
             if others:
                 known.append(msgspec.structs.replace(each, plugins=others))
         if event.here:
             look = event.name, event.role, event.can_publish, event.can_publish_data, event.can_subscribe
-            known.append(Known(*look, event.plugins))
+            known.append(Known(*look, event.plugin))
         if known:
             self.told[event.identity] = tuple(known)
 

@@ -427,13 +427,13 @@ class Decider:
         A timer is over when its handler has ended well; one that failed is tried again.
         """
         timers, clock = self.session.core.timers, now_ms()
-        for name in self._timers.due(timers, clock, self.session.plugins):
+        for name in self._timers.due(timers, clock, self.session.left_out):
             plugin, method, key = core.three(name)
             if name not in timers:  # called off by one before it
                 continue
             now = max(clock, timers[name])
-            if method not in self._services.plugins[plugin].spec.timers:
-                log.warning("hall.timer_without_method", hall=self._hall.name, plugin=plugin, timer=method)
+            if plugin not in self.session.plugins or method not in self._services.plugins[plugin].spec.timers:
+                log.warning("hall.timer_without_plugin", hall=self._hall.name, plugin=plugin, timer=method)
                 self._record(core.TimerCleared(plugin, method, key), now)
                 continue
             self._fire(name, now)

@@ -325,8 +325,9 @@ class Hall:
             "seq": self.seq,
             "participants": len(self._roster),
             "bot_identity": self.bot_identity,
-            "quarantined": [msgspec.to_builtins(each) for each in self._quarantine.found.values()],
         }
+        if self._quarantine.found:
+            found["quarantined"] = [msgspec.to_builtins(each) for each in self._quarantine.found.values()]
         if self._session is not None:
             found = together(parts(self._session.plugins, lambda plugin: plugin.summary(), self._calls)) | found
         return found
@@ -477,7 +478,11 @@ class Hall:
         if self._session is None:
             return []
         journal, rules, only = self._services.journal, self._services.rules(), self._session.info.id
-        return [await journal.erase(each.identity, each.pseudonym, rules, only=only) for each in self._to_erase]
+        counts: list[int] = []
+        for each in self._to_erase:
+            counts.append(await journal.erase(each.identity, each.pseudonym, rules, only=only))
+            self._people.erased(each.identity, each.pseudonym)
+        return counts
 
     def _tell_erased(self, counts: list[int]) -> None:
         for asked, events in zip(self._to_erase, counts, strict=False):
@@ -665,7 +670,7 @@ class Hall:
     def _next_deadline(self, decider: Decider) -> float | None:
         """Give the seconds until something is due that no arrival announces."""
         waits: list[float] = []
-        timer = self._timers.wait(decider.session.core.timers, now_ms(), decider.session.plugins)
+        timer = self._timers.wait(decider.session.core.timers, now_ms(), decider.session.left_out)
         if timer is not None:
             waits.append(timer)
         again = self._people.seconds_to_next()

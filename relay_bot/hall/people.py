@@ -96,6 +96,10 @@ class People:
         """Hear that a session was opened: what the plugins were told is what its journal says."""
         self._telling.begin(decider.session)
 
+    def erased(self, identity: str, pseudonym: str) -> None:
+        """Hear that somebody was erased from the journal."""
+        self._telling.erased(identity, pseudonym)
+
     def catch_up(self, decider: Decider) -> None:
         """Tell the plugins who came, changed and left while there was no session that could hear it."""
         self._tell_renamed(None)

@@ -97,6 +97,11 @@ class Session:
         log.exception("session.plugin_unreadable", session=self.info.id, plugin=name, what=what)
         self.faults[name] = f"{what}: {type(error).__name__} at {place_of(error)}"
 
+    @property
+    def left_out(self) -> Collection[str]:
+        """The plugins that are loaded and don't work here."""
+        return self._left_out
+
     def is_left_out(self, name: str) -> bool:
         """Tell whether a plugin is loaded and doesn't work here."""
         return name in self._left_out

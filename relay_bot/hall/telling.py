@@ -27,6 +27,8 @@ class Telling:
         """By identity and plugin: how they looked when that plugin last heard of them."""
         self._bare: dict[str, list[Participant]] = {}
         """By identity: how the journal says they looked, which is not all that can be seen."""
+        self._erased: dict[str, str] = {}
+        """Who was erased from the journal while they were here, and the pseudonym that the journal has for them."""
         self._again: dict[tuple[str, str], tuple[int, float]] = {}
         """By plugin and identity: how often it failed, and when it is told again (monotonic seconds)."""
 
@@ -44,6 +46,15 @@ class Telling:
                 for plugin in each.plugins:
                     seen = before.get(identity, {}).get(plugin)
                     told[plugin] = seen if seen is not None and _look(seen) == _look(look) else look
+
+        for identity, pseudonym in self._erased.items():  # to them nothing has happened: nobody is told of it
+            if self._told.pop(pseudonym, None) is not None and identity in before:
+                self._told[identity] = before[identity]
+
+    def erased(self, identity: str, pseudonym: str) -> None:
+        """Hear that somebody was erased from the journal: what they are told of from now on is not written there."""
+        if identity in self._told:
+            self._erased[identity] = pseudonym
 
     def known(self) -> list[str]:
         """List whom any plugin was told of."""
@@ -80,7 +91,7 @@ class Telling:
                 recorded += heard
         for plugin in recorded:
             told[plugin] = person
-        if recorded:
+        if recorded and identity not in self._erased:
             decider.record_told(core.Told(identity, *_look(person), True, tuple(recorded)))
 
     def left(self, identity: str, decider: Decider) -> None:
@@ -97,8 +108,10 @@ class Telling:
             del told[plugin]
         if not told:
             self._told.pop(identity, None)
-        if gone and look is not None:
+        if gone and look is not None and identity not in self._erased:
             decider.record_told(core.Told(identity, *_look(look), False, tuple(gone)))
+        if not told:
+            self._erased.pop(identity, None)
 
     # -- again ------------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ class TimerRetries:
     """The failures of one hall's timers, as long as it is served: after a restart each is tried at once.
 
     A timer whose handler failed stays in the journal. It is called again with backoff, for as long as it takes. The
-    timers of plugins that are not here now stay as they are. `timers` are the times (ms) by name, `now` the clock.
+    timers of plugins in quarantine (`without`) stay as they are. `timers` are the times (ms) by name, `now` the clock.
     """
 
     def __init__(self, deadlines: Deadlines) -> None:
@@ -22,20 +22,20 @@ class TimerRetries:
         self._failed: dict[str, tuple[int, float]] = {}
         """By the timer's name: how often it failed, and when it may be called again (monotonic seconds)."""
 
-    def due(self, timers: Mapping[str, int], now: int, plugins: Collection[str]) -> list[str]:
+    def due(self, timers: Mapping[str, int], now: int, without: Collection[str]) -> list[str]:
         """List the names of the timers that are to be called, the oldest first."""
         if not timers:
             return []
-        due = [name for name in self._deadlines.due(timers, now) if three(name)[0] in plugins]
+        due = [name for name in self._deadlines.due(timers, now) if three(name)[0] not in without]
         if due and self._failed:
             self._failed = {name: known for name, known in self._failed.items() if name in timers}
             monotonic = time.monotonic()
             due = [name for name in due if self._not_before(name) <= monotonic]
         return due
 
-    def wait(self, timers: Mapping[str, int], now: int, plugins: Collection[str]) -> float | None:
+    def wait(self, timers: Mapping[str, int], now: int, without: Collection[str]) -> float | None:
         """Give the seconds until one is to be looked for; `None` where none is to be called."""
-        mine = {name for name in timers if three(name)[0] in plugins}
+        mine = {name for name in timers if three(name)[0] not in without}
         if len(mine) == len(timers) and not self._failed:
             return self._deadlines.wait(timers, now)
         clock, monotonic = self._deadlines.by_clock(timers, now), time.monotonic()

@@ -103,7 +103,7 @@ def notes(kit: HallKit, name: str) -> list[str]:
 
 
 def left_out(kit: HallKit) -> list[str]:
-    return [each["plugin"] for each in kit.hall.summary()["quarantined"]]
+    return [each["plugin"] for each in kit.hall.summary().get("quarantined", [])]
 
 
 async def given_up(kit: HallKit, name: str) -> None:
