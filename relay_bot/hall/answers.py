@@ -6,13 +6,13 @@ the sender and the id that they chose, of which the database has a hash alone. O
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from collections import OrderedDict
 from hashlib import blake2b
 from typing import Final
 
 import msgspec
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from relay_bot.hall.message import ACKED, ROW_BYTES, Answered
 from relay_bot.observe import metrics
@@ -21,7 +21,7 @@ DEFAULT_BYTES: Final = 16_000_000
 BYTES_AN_ANSWER: Final = 64
 """What an answer counts beside its own bytes: its key, and its place in memory and in the table."""
 
-_NONCE: Final = 16
+_NONCE: Final = 12
 _ACK: Final = b""
 GONE: Final = b"\0"
 """In the place of an answer that was erased: it was done, and that is all that is known of it."""
@@ -42,7 +42,11 @@ def seal(answer: Answered, key: bytes) -> bytes:
     if answer is ACKED:
         return _ACK
     nonce = secrets.token_bytes(_NONCE)
-    return (_RESULT if answer.error is None else _ERROR) + nonce + _crossed(key, nonce, _encoder.encode(answer))
+    return (
+        (_RESULT if answer.error is None else _ERROR)
+        + nonce
+        + _cipher(key).encrypt(nonce, _encoder.encode(answer), None)
+    )
 
 
 def unseal(data: bytes, key: bytes) -> Answered:
@@ -51,13 +55,11 @@ def unseal(data: bytes, key: bytes) -> Answered:
         return ACKED
     if data == GONE:
         return ANSWER_GONE
-    return _decoder.decode(_crossed(key, data[1 : 1 + _NONCE], data[1 + _NONCE :]))
+    return _decoder.decode(_cipher(key).decrypt(data[1 : 1 + _NONCE], data[1 + _NONCE :], None))
 
 
-def _crossed(key: bytes, nonce: bytes, data: bytes) -> bytes:
-    secret = blake2b(key[ROW_BYTES:], digest_size=32, person=b"relay answer").digest()
-    stream = hashlib.shake_256(secret + nonce).digest(len(data))
-    return (int.from_bytes(data) ^ int.from_bytes(stream)).to_bytes(len(data))
+def _cipher(key: bytes) -> ChaCha20Poly1305:
+    return ChaCha20Poly1305(blake2b(key[ROW_BYTES:], digest_size=32, person=b"relay answer").digest())
 
 
 class AnswerMemory:

@@ -10,12 +10,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from relay_bot.hall import session as session_module
+from relay_bot.hall import answers
 from relay_bot.hall.deadlines import LOOK_SECONDS, Deadlines
 from relay_bot.journal import batch
 from relay_bot.journal.batch import Lots
+from relay_bot.settings import StorageSettings
 from relay_bot.testing import HallKit
-from tests.support.halls import acks, open_hall
+from tests.support.halls import acks, open_hall, unlimited
 
 HOUR = 3_600_000
 
@@ -117,19 +118,21 @@ def test_lots_go_on_where_they_were_kept() -> None:
 
 
 async def test_the_newest_answers_are_remembered_after_a_clock_was_set_back(
-    kit: HallKit, jump: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, jump: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else a vote that is sent again after a restart is counted as a new one."""
     monkeypatch.setattr(batch, "_ANSWERS_A_LOT", 1)
-    ann = await kit.join("ann")
-    for number in range(5):
-        await ann.ask("vote", {}, f"before-{number}")
-    jump(-HOUR)
-    for restart in range(2):
-        await ann.ask("vote", {}, f"after-{restart}")
-        monkeypatch.setattr(session_module, "_MAX_ANSWERS", 3)
-        await kit.restart()
-        seq = kit.hall.seq
-        ann.send("vote", {}, f"after-{restart}")
-        await kit.until(lambda wanted=f"after-{restart}": acks(ann, wanted) == 1)
-        assert kit.hall.seq == seq
+    monkeypatch.setattr(answers, "BYTES_AN_ANSWER", 3_000)  # so that three are as many as are kept
+    settings = msgspec.structs.replace(unlimited(), storage=StorageSettings(answers_bytes=10_000))
+    async with open_hall(tmp_path, settings=settings) as kit:
+        ann = await kit.join("ann")
+        for number in range(5):
+            await ann.ask("vote", {}, f"before-{number}")
+        jump(-HOUR)
+        for restart in range(2):
+            await ann.ask("vote", {}, f"after-{restart}")
+            await kit.restart()
+            seq = kit.hall.seq
+            ann.send("vote", {}, f"after-{restart}")
+            await kit.until(lambda wanted=f"after-{restart}": acks(ann, wanted) == 1)
+            assert kit.hall.seq == seq

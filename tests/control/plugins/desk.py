@@ -67,8 +67,8 @@ class Form(Shelved, frozen=True):
 
     shelf: ClassVar[str] = "forms"
 
-    title: Annotated[str, msgspec.Meta(max_length=1_000_000)]
-    lines: list[str] = []
+    title: Annotated[Identity, msgspec.Meta(max_length=1_000_000)]
+    lines: list[Identity] = []
 
     def check(self, settings: object) -> None:
         if self.title == "wrong":

@@ -254,7 +254,7 @@ async def test_a_kicked_participant_may_come_again(tmp_path: Path) -> None:
         ann = await kit.join("ann")
         await done(kit)
         assert here(kit, "ann")
-        await ann.say("hello")
+        assert await ann.ask("sync", {})
         assert (await refusal(host.say("/kick carl"))).code == "not_found"
 
 
