@@ -353,9 +353,23 @@ class Context(Protocol):
 
     @property
     def private(self) -> bool:
-        """Whether the message came to the bot alone for certain (RPC, command, backend).
+        """Whether the message came as a request that is answered with a result (RPC, command, backend)."""
+        ...
 
-        A data packet may have gone to everybody as well: the bot can't tell.
+    @property
+    def heard(self) -> bool | None:
+        """Whether those whom the message is for have it from its sender already; `None` where the link can't tell.
+
+        False for requests and for what was addressed to the bot alone: nobody else has it. True for what was
+        addressed to others as well, and for the messages of other clients, which go to everybody.
+        """
+        ...
+
+    @property
+    def addressed(self) -> tuple[str, ...]:
+        """Whom a participant addressed the message to beside the bot, as the SFU tells.
+
+        Empty for everybody, for the bot alone, and where the link can't tell.
         """
         ...
 

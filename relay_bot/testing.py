@@ -219,7 +219,7 @@ class Guest:
             "payload": payload,
             "id": message_id or str(uuid.uuid4()),
         }
-        frame = Frame(msgspec.json.encode(envelope), self.identity, time.monotonic(), "rpc", "", True, "", reply)
+        frame = Frame(msgspec.json.encode(envelope), self.identity, time.monotonic(), "rpc", reply=reply)
         self._room.tell(frame)
         async with asyncio.timeout(5.0):
             result = await reply.future

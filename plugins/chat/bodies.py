@@ -17,17 +17,13 @@ MAX_PAGE: Final = 200
 
 
 class Say(Body, type="chat"):
-    """Say something (reference: interactions, "Chat message"). `private` is the chat dialect's `isPrivate`.
-
-    `heard`: everybody has it already, as it is. So it is kept, cut where it is too long.
-    """
+    """Say something (reference: interactions, "Chat message"). `private` is the chat dialect's `isPrivate`."""
 
     text: Annotated[str, public("chat text")]
     display_name: Annotated[str, msgspec.Meta(max_length=256), public("display name")] | None = None
     to: Annotated[list[Identity], msgspec.Meta(min_length=1, max_length=100)] | None = None
     reply_to: MessageId | None = None
     private: bool = False
-    heard: bool = False
 
 
 class React(Body, type="reaction"):

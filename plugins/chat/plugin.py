@@ -94,12 +94,13 @@ class ChatPlugin(Plugin[Chats, ChatSettings]):
 
     def _message(self, body: Say, ctx: Context) -> Message:
         text, cut = clean_text(body.text), False
-        heard = body.heard and not ctx.private
-        if (heard and len(text.encode()) > _HEARD_BYTES) or (heard and len(text) > self.settings.max_text):
+        too_long = len(text) > self.settings.max_text or len(text.encode()) > _HEARD_BYTES
+        if ctx.heard and too_long:
             text, cut = _cut(text, self.settings.max_text), True
         if not 1 <= len(text) <= self.settings.max_text:
             raise Refuse("malformed", f"a text has 1 to {self.settings.max_text} characters", field="payload.text")
-        to = ctx.audience if body.to is None else tuple(dict.fromkeys((*body.to, *(ctx.audience or ()))))
+        named = (*(body.to or ()), *(ctx.audience or ()), *ctx.addressed)
+        to = tuple(dict.fromkeys(named)) if named or ctx.audience is not None else None
         if to is None and body.private:
             to = ()  # the dialect's packet does not say to whom it went
         message = Message(
@@ -118,8 +119,7 @@ class ChatPlugin(Plugin[Chats, ChatSettings]):
         return message
 
     def _keep(self, message: Message, text: str, ctx: Context) -> None:
-        # A packet may have gone to the bot alone or to everybody, which it does not tell; to whom it is to go, it may.
-        send_on = ctx.private or (bool(message.to) and not message.inferred)
+        send_on = _must_be_sent(message, ctx)
         ctx.record(
             MessageSaid(
                 message.message_id,
@@ -180,7 +180,7 @@ class ChatPlugin(Plugin[Chats, ChatSettings]):
         """Count a reaction to a message; one to the moment only passes by."""
         if body.message_id is None:
             _check_emoji(body.emoji)
-            if ctx.private and ctx.provided is None:  # a backend's goes on just as it is
+            if ctx.heard is False and ctx.provided is None:  # a backend's goes on just as it is
                 ctx.publish("reaction", passing(body), sender_id=ctx.sender.identity)
             return
         identity = ctx.sender.require_participant()
@@ -322,6 +322,13 @@ class ChatPlugin(Plugin[Chats, ChatSettings]):
     def summary(self) -> dict[str, Any]:
         """Tell who may write."""
         return {"chat": {"mode": self.state.mode, "messages": len(self.state.messages)}}
+
+
+def _must_be_sent(message: Message, ctx: Context) -> bool:
+    """Tell whether the bot sends a message on: somebody whom it is for may not have it."""
+    if ctx.heard is None:  # it may have gone to the bot alone or to everybody; to whom it is to go, it may tell
+        return bool(message.to) and not message.inferred
+    return not ctx.heard or (bool(message.to) and not set(message.to) <= set(ctx.addressed))
 
 
 def _check_emoji(text: str) -> None:

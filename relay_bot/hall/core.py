@@ -115,6 +115,8 @@ class MessageHeld(Event, frozen=True):
     reason: str
     at: int
     relayed: bool = False
+    heard: bool | None = None
+    addressed: tuple[Identity, ...] = ()
 
 
 class HeldDecided(Event, frozen=True):
@@ -182,6 +184,8 @@ class Held(msgspec.Struct, frozen=True):
     reason: str
     at: int
     relayed: bool = False
+    heard: bool | None = None
+    addressed: tuple[str, ...] = ()
 
 
 class Known(msgspec.Struct, frozen=True):

@@ -125,11 +125,11 @@ class Decider:
             return self._decide_held(message, now)
         if message.kind == "chat" and message.provided is None:  # an interaction's text is never a command
             line = said_command(message.payload, self._services.settings.commands.prefix)
-            if line is not None and not (message.heard and not is_known(line, self._services.plugins)):
+            if line is not None and not (message.heard is True and not is_known(line, self._services.plugins)):
                 return self._command(line, message, now)
         found = self._handlers.get(message.kind)
         if found is None:
-            if message.private and message.provided is None:
+            if message.heard is False and message.provided is None:
                 raise unknown_type(message.kind, (*self._handlers, "sync"))  # nobody else hears it
             return ACKED  # unknown types are legal and nobody here wants this one
         name, handler = found
@@ -138,7 +138,7 @@ class Decider:
         body = decode_body(handler.decoder, message.payload)
         context = TurnContext(
             self.turn, name, message.sender, now, message.message_id, message.audience, message.private,
-            message.claimed, message.provided,
+            message.claimed, message.provided, message.heard, message.addressed,
         )  # fmt: skip
         judged = self._judged(body, handler.public, message.kind, "payload", context)
         if judged is not body:
@@ -263,6 +263,7 @@ class Decider:
             audience=item.audience,
             private=True,
             provided=msgspec.json.decode(item.payload),
+            heard=False,
         )
         leaving = Leaving(turn, self._hall.roster)
         try:

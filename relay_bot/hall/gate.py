@@ -51,7 +51,10 @@ class Read(msgspec.Struct, frozen=True, gc=False):
 class Gate:
     """The gate of one hall."""
 
-    def __init__(self, settings: GateSettings, enabled_dialects: frozenset[str], roster: HallRoster) -> None:
+    def __init__(
+        self, settings: GateSettings, enabled_dialects: frozenset[str], roster: HallRoster, bot_identity: str = ""
+    ) -> None:
+        self._bot_identity = bot_identity
         self._roster = roster
         self._limiter = Limiter(settings)
         self._dialects = enabled_dialects
@@ -203,6 +206,7 @@ class Gate:
             )
             return None
         self.hear(read.dialect)
+        others = tuple(identity for identity in read.frame.to if identity != self._bot_identity)
         return Message(
             read.kind,
             read.payload,
@@ -212,7 +216,8 @@ class Gate:
             message_id=read.message_id,
             key=key,
             private=read.frame.door == "rpc",
-            heard=bool(read.dialect) and read.frame.door == "packet",
+            heard=_is_heard(read, others),
+            addressed=others,
             claimed=read.claimed,
         )
 
@@ -281,9 +286,17 @@ def _is_for_us(frame: Frame) -> bool:
 
 def _spoken(frame: Frame, spoken: dialects.Spoken) -> Read:
     message_id = spoken.id if spoken.id and len(spoken.id) <= MAX_ID_CHARS else None
-    heard = {"heard": True} if spoken.kind == "chat" else {}
-    payload = msgspec.Raw(msgspec.json.encode(spoken.payload | heard))
+    payload = msgspec.Raw(msgspec.json.encode(spoken.payload))
     return Read(frame, spoken.kind, payload, message_id, spoken.claimed, spoken.dialect)
+
+
+def _is_heard(read: Read, others: tuple[str, ...]) -> bool | None:
+    """See `Context.heard`."""
+    if read.frame.door == "rpc":
+        return False
+    if read.frame.to:
+        return bool(others)
+    return True if read.dialect else None
 
 
 def _waiter(read: Read, identity: str) -> Waiter:

@@ -153,7 +153,7 @@ class Hall:
         self._services = services
         settings = self._settings = services.settings
         self._roster = HallRoster(settings.roles, (settings.bot.identity, settings.bot.name))
-        self._gate = Gate(settings.gate, frozenset(settings.halls.dialects), self._roster)
+        self._gate = Gate(settings.gate, frozenset(settings.halls.dialects), self._roster, settings.bot.identity)
         self._people = People(self._roster, self._gate)
         self._mailbox = Mailbox(settings.gate.mailbox, self._refuse_full)
         link = services.link.name

@@ -71,6 +71,8 @@ def hold(
         why.reason[:500],
         now,
         sender.relayed,
+        message.heard,
+        message.addressed,
     )
 
 
@@ -99,6 +101,8 @@ def released(held: core.Held, stamp: float) -> Message:
         audience=held.to,
         private=held.private,
         provided=msgspec.json.decode(payload) if held.relayed else None,
+        heard=False if held.private else held.heard,
+        addressed=held.addressed,
     )
 
 

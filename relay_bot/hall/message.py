@@ -108,8 +108,8 @@ class Message:
     """One message on its way through a hall, past the gate. `payload` is JSON text, not yet decoded."""
 
     __slots__ = (
-        "audience", "claimed", "heard", "key", "kind", "message_id", "payload", "private", "provided", "sender",
-        "stamp", "waiter",
+        "addressed", "audience", "claimed", "heard", "key", "kind", "message_id", "payload", "private", "provided",
+        "sender", "stamp", "waiter",
     )  # fmt: skip
 
     def __init__(
@@ -124,9 +124,10 @@ class Message:
         key: bytes | None = None,
         audience: tuple[str, ...] | None = None,
         private: bool = False,
-        heard: bool = False,
         claimed: str | None = None,
         provided: Mapping[str, Any] | None = None,
+        heard: bool | None = None,
+        addressed: tuple[str, ...] = (),
     ) -> None:
         self.kind = kind
         self.payload = payload
@@ -138,7 +139,9 @@ class Message:
         self.audience = audience
         self.private = private
         self.heard = heard
-        """Everybody has heard it already: what a client of another dialect sends goes to all."""
+        """See `Context.heard`."""
+        self.addressed = addressed
+        """See `Context.addressed`."""
         self.claimed = claimed
         self.provided = provided
 

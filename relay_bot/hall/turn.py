@@ -152,8 +152,8 @@ class TurnContext:
     """The `Context` of one call into a plugin: it writes to `staged` alone."""
 
     __slots__ = (
-        "_plugin", "_turn", "audience", "claimed", "extra", "message_id", "now", "private", "provided", "sender",
-        "staged",
+        "_plugin", "_turn", "addressed", "audience", "claimed", "extra", "heard", "message_id", "now", "private",
+        "provided", "sender", "staged",
     )  # fmt: skip
 
     def __init__(
@@ -167,6 +167,8 @@ class TurnContext:
         private: bool = False,
         claimed: str | None = None,
         provided: Mapping[str, Any] | None = None,
+        heard: bool | None = None,
+        addressed: tuple[str, ...] = (),
     ) -> None:
         self._turn = turn
         self._plugin = plugin
@@ -178,6 +180,8 @@ class TurnContext:
         self.private = private
         self.claimed = claimed
         self.provided = provided
+        self.heard = False if private else heard
+        self.addressed = addressed
         self.extra: tuple[str, Mapping[str, Any]] | None = None
         """The type of a backend's interaction and the fields of it that no plugin knows: they go on with it."""
 
@@ -193,7 +197,11 @@ class TurnContext:
 
     def for_judging(self, plugin: str) -> JudgingContext:
         """Give a plugin's context for judging what this call is about."""
-        return JudgingContext(self._turn, plugin, self.sender, self.now, self.message_id, self.audience, self.private)
+        context = JudgingContext(
+            self._turn, plugin, self.sender, self.now, self.message_id, self.audience, self.private
+        )
+        context.heard, context.addressed = self.heard, self.addressed
+        return context
 
     def record(self, event: Event) -> None:
         self._turn.session.record(self._plugin, event, self.now, self.staged)

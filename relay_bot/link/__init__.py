@@ -19,7 +19,7 @@ from relay_bot.plugin import Track
 RPC_METHOD = "relay"
 CHAT_TOPIC = "lk.chat"
 MAX_STREAM_BYTES = 60_000
-"""Longer text streams are dropped by the link, and refused on their way out: no message of ours is near it."""
+"""The link hands on this much of longer text streams, and refuses them on their way out: no message is near it."""
 
 
 class Reason(enum.Enum):
@@ -73,6 +73,7 @@ class Frame(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=0):
 
     `sender` is the identity that the SFU stamped on it, or empty where the SDK lost it. `stamp` is the
     bot's monotonic clock on arrival, in seconds. `stream_id` is set for a text stream, `reply` for an RPC.
+    `to`: whom a packet or a text was addressed to, the bot among them; empty for everybody, or where the SDK hides it.
     """
 
     data: bytes
@@ -82,6 +83,7 @@ class Frame(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=0):
     topic: str = ""
     reliable: bool = True
     stream_id: str = ""
+    to: tuple[str, ...] = ()
     reply: Reply | None = None
 
 

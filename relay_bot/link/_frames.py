@@ -13,7 +13,7 @@ import msgspec
 
 from relay_bot.link import Changed, Frame, Interrupted, Joined, Left, Lost, Resumed
 
-PROTOCOL: Final = 2
+PROTOCOL: Final = 3
 MAX_MESSAGE: Final = 1 << 20
 """Bytes of a message of the link's: it closes one at a quarter of this, and bounds what one arrival can add."""
 MAX_COMMANDS: Final = 32

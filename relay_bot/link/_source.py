@@ -5,4 +5,4 @@
 
 from typing import Final
 
-SOURCE: Final = "6166e659970f8952"
+SOURCE: Final = "acb156d830d88f3a"

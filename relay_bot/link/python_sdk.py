@@ -61,6 +61,8 @@ _UNHEARD: Final = frozenset(
 """Events that participants cause at will and nobody here listens to: the parts of a text come by its reader."""
 MAX_OPEN_STREAMS: Final = 500
 """Text streams of one room that may be under way at once; further ones are dropped."""
+MAX_READ_BYTES: Final = 1_000_000
+"""Of a longer text stream not even the beginning is handed on: the SDK gives it up."""
 MAX_SENDER_STREAMS: Final = 16
 """Those of one sender: who leaves theirs open keeps nobody else's out."""
 STREAM_IDLE_SECONDS: Final = 30.0
@@ -386,14 +388,14 @@ class SdkSeat:
 
     def _rpc(self, event: rpc_pb2.RpcMethodInvocationEvent, stamp: float, arrivals: list[Arrival]) -> None:
         reply = _RpcReply(self, event.invocation_id)
-        arrivals.append(Frame(event.payload.encode(), event.caller_identity, stamp, "rpc", "", True, "", reply))
+        arrivals.append(Frame(event.payload.encode(), event.caller_identity, stamp, "rpc", reply=reply))
 
     def _stream_opened(self, opened: room_pb2.TextStreamOpened) -> None:
         info, handle = opened.reader.info, opened.reader.handle.id
         if info.topic != CHAT_TOPIC:
             FfiHandle(handle).dispose()
             return
-        if info.total_length > MAX_STREAM_BYTES or not self._room_for_stream(opened.participant_identity):
+        if not self._room_for_stream(opened.participant_identity):
             FfiHandle(handle).dispose()
             metrics.LINK_DROPPED.labels("text").inc()
             return
@@ -410,19 +412,18 @@ class SdkSeat:
         if stream is None:
             return
         if event.WhichOneof("detail") == "chunk_received":
-            content = event.chunk_received.content
-            stream.size += len(content.encode())
-            stream.parts.append(content)
             stream.last = stamp
-            if stream.size > MAX_STREAM_BYTES:
-                self._drop_stream(event.reader_handle)
+            if stream.size < MAX_STREAM_BYTES:
+                content = event.chunk_received.content
+                stream.size += len(content.encode())
+                stream.parts.append(content)
             return
         if event.eos.HasField("error") or stream.torn:
             self._drop_stream(event.reader_handle)
             return
         self._streams.pop(event.reader_handle)
         self._router.streams.pop(event.reader_handle, None)
-        data = "".join(stream.parts).encode()
+        data = "".join(stream.parts).encode()[:MAX_STREAM_BYTES].decode(errors="ignore").encode()
         arrivals.append(Frame(data, stream.sender, stamp, "chat", CHAT_TOPIC, True, stream.stream_id))
 
     def _room_for_stream(self, sender: str) -> bool:
@@ -498,7 +499,7 @@ class SdkSeat:
         options.connect_timeout_ms = int(CONNECT_SECONDS * 1000 / 3)
         # Its own tries would go on after we have given up, and throw out whoever has the hall by then.
         options.join_retries = 0
-        options.data_stream.max_payload_byte_length = MAX_STREAM_BYTES
+        options.data_stream.max_payload_byte_length = MAX_READ_BYTES
         try:
             answer: room_pb2.ConnectCallback = await self._router.ask(
                 request, "connect", CONNECT_SECONDS, _leave_unused

@@ -21,6 +21,15 @@ def send(kit: HallKit, guest: Guest, data: bytes | dict[str, Any], topic: str = 
     kit.room.tell(Frame(raw, guest.identity, time.monotonic(), topic=topic))
 
 
+def tell(kit: HallKit, guest: Guest, packet: Any, to: tuple[str, ...]) -> None:
+    """Send a packet, or a stock text stream, that is addressed."""
+    stock = packet is STOCK
+    frame = Frame(json.dumps(packet).encode(), guest.identity, time.monotonic(), topic="lk-chat-topic" * stock, to=to)
+    if packet == "stream":
+        frame = Frame(b"hello", guest.identity, time.monotonic(), "chat", "lk.chat", stream_id="s1", to=to)
+    kit.room.tell(frame)
+
+
 async def texts(kit: HallKit) -> list[str]:
     return [each["text"] for each in (await kit.call("chat", "list_messages"))["messages"]]
 
@@ -253,3 +262,73 @@ async def test_a_message_says_who_of_its_addressees_is_not_here(tmp_path: Path) 
         ann.send("chat", {"text": "x", "to": ["ghost"]}, "m3")
         await kit.settle()
         assert ann.last("ack") == {"ids": ["m3"], "result": {"not_here": ["ghost"]}}
+
+
+async def test_a_client_cannot_say_that_everybody_has_heard_it(tmp_path: Path) -> None:
+    async with HallKit.open(tmp_path, {"chat": {}}) as kit:
+        bob = await kit.join("bob")
+        bob.send("chat", {"text": "x" * 5_000, "heard": True}, "m1")
+        await kit.settle()
+        assert bob.last("error")["code"] == "malformed"
+        assert await texts(kit) == []
+
+
+STOCK = {"id": "m1", "message": "hello"}
+SNIPPET = {"type": "chat", "id": "m1", "text": "hello", "senderId": "ann", "senderName": "Ann", "isPrivate": True}
+ENVELOPE = {"relay_version": "1", "type": "chat", "id": "m1", "payload": {"text": "hello"}}
+
+
+@pytest.mark.parametrize("packet", [STOCK, SNIPPET, ENVELOPE, "stream"])
+async def test_what_is_addressed_to_some_is_private_to_those(tmp_path: Path, packet: Any) -> None:
+    async with HallKit.open(tmp_path, {"chat": {}}, settings=ALL_DIALECTS) as kit:
+        ann, bob, cid = await kit.join("ann"), await kit.join("bob"), await kit.join("cid")
+        tell(kit, ann, packet, ("bob", "relay-bot"))
+        await kit.settle()
+        assert (await kit.call("chat", "list_messages"))["messages"][0]["to"] == ("bob",)
+        assert [guest.all("chat") for guest in (bob, cid)] == [[], []], "they have it from its sender"
+        seen = [len((await guest.ask("sync", {}))["messages"]) for guest in (ann, bob, cid)]
+        assert seen == [1, 1, 0]
+        assert kit.fingerprints() == await kit.replayed()
+
+
+@pytest.mark.parametrize("packet", [STOCK, ENVELOPE, "stream"])
+async def test_what_is_addressed_to_the_bot_alone_is_relayed(tmp_path: Path, packet: Any) -> None:
+    async with HallKit.open(tmp_path, {"chat": {}}) as kit:
+        ann, bob = await kit.join("ann"), await kit.join("bob")
+        tell(kit, ann, packet, ("relay-bot",))
+        await kit.settle()
+        assert [each["text"] for each in bob.all("chat")] == ["hello"]
+        assert await texts(kit) == ["hello"]
+
+
+async def test_what_is_private_to_the_bot_alone_reaches_nobody_else(tmp_path: Path) -> None:
+    async with HallKit.open(tmp_path, {"chat": {}}, settings=ALL_DIALECTS) as kit:
+        ann, bob = await kit.join("ann"), await kit.join("bob")
+        tell(kit, ann, SNIPPET, ("relay-bot",))
+        await kit.settle()
+        assert (bob.all("chat"), (await bob.ask("sync", {}))["messages"]) == ([], [])
+
+
+async def test_a_mistyped_type_to_the_bot_alone(tmp_path: Path) -> None:
+    async with HallKit.open(tmp_path, {"polls": {}}) as kit:
+        ann = await kit.join("ann")
+        envelope: dict[str, Any] = {"relay_version": "1", "type": "poll_respons", "id": "m1", "payload": {}}
+        tell(kit, ann, envelope, ("relay-bot",))
+        tell(kit, ann, envelope | {"id": "m2"}, ("relay-bot", "bob"))
+        await kit.settle()
+        assert (ann.last("error")["id"], ann.last("error")["code"]) == ("m1", "unknown_type")
+        assert ann.last("ack")["ids"] == ["m2"]
+
+
+@pytest.mark.parametrize("text", ["/shrug ok", "x" * 40_000])
+async def test_what_everybody_saw_in_a_stream_is_kept(tmp_path: Path, text: str) -> None:
+    async with HallKit.open(tmp_path, {"chat": {}}) as kit:
+        ann = await kit.join("ann")
+        kit.room.tell(Frame(text.encode(), "ann", time.monotonic(), "chat", "lk.chat", stream_id="s1"))
+        await kit.settle()
+        [kept] = (await kit.call("chat", "list_messages"))["messages"]
+        assert (text.startswith(kept["text"]), kept.get("truncated", False)) == (True, len(text) > 4_000)
+        kit.room.tell(Frame(b"/shrug", "ann", time.monotonic(), "chat", "lk.chat", stream_id="s2", to=("relay-bot",)))
+        await kit.settle()
+        assert "there is no command" in ann.last("notice")["text"]
+        assert len(await texts(kit)) == 1

@@ -131,7 +131,7 @@ async def test_one_that_can_not_be_answered_keeps_nobody_waiting(halls: tuple[Ha
     one, _ = halls
     ann, _ = await one.join("ann"), await one.join("bob")
     data = envelope("vote", {}, id="gone")
-    one.room.tell(Frame(data, "bob", time.monotonic(), "rpc", "", True, "", Gone()))
+    one.room.tell(Frame(data, "bob", time.monotonic(), "rpc", reply=Gone()))
     await ann.ask("vote", {})
     await one.until(lambda: one.hall.summary()["seq"] == 2)
     assert set(await votes(one)) == {"ann", "bob"}

@@ -24,11 +24,21 @@ class Kind:
     """Whether a packet that is sent right after joining comes with its sender's identity."""
     tells_new_sid: bool
     """Whether `Resumed` has the sid of the room that a reconnect led to, where it is another one."""
+    tells_addressees: bool
+    """Whether a frame says to whom it was addressed."""
 
 
 KINDS_OF_LINKS = {
-    "sdk": Kind(python_sdk.PythonSdkLink, python_sdk, names_every_sender=False, tells_new_sid=False),
-    "native": Kind(lambda: native.NativeLink(link_binary()), native, names_every_sender=True, tells_new_sid=True),
+    "sdk": Kind(
+        python_sdk.PythonSdkLink, python_sdk, names_every_sender=False, tells_new_sid=False, tells_addressees=False
+    ),
+    "native": Kind(
+        lambda: native.NativeLink(link_binary()),
+        native,
+        names_every_sender=True,
+        tells_new_sid=True,
+        tells_addressees=True,
+    ),
 }
 
 

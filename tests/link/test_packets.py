@@ -9,7 +9,7 @@ from livekit.protocol.room import SendDataRequest
 
 from relay_bot.link import Joined, LinkError
 from tests.link.conftest import Halls, Kind
-from tests.link.world import Hall, counted, eventually
+from tests.link.world import BOT, Hall, counted, eventually
 
 pytestmark = pytest.mark.server
 
@@ -25,6 +25,16 @@ async def test_a_packet_comes_in_with_its_sender_topic_and_time(hall: Hall) -> N
     assert (frame.data, frame.sender, frame.topic) == (b"\x00\xff vote", "ann", "relay")
     assert (frame.door, frame.reliable, frame.stream_id, frame.reply) == ("packet", True, "", None)
     assert before <= frame.stamp <= time.monotonic()
+
+
+@pytest.mark.parametrize("to", [[], [BOT], [BOT, "bob", "nobody"]])
+async def test_to_whom_a_packet_was_addressed(hall: Hall, kind: Kind, to: list[str]) -> None:
+    _, sink = await hall.bot()
+    ann = await hall.guest("ann")
+    await sink.first(Joined)
+    await ann.send(b"hello", to=to)
+    await sink.until(lambda: len(sink.frames) == 1)
+    assert set(sink.frames[0].to) == (set(to) if kind.tells_addressees else set())
 
 
 async def test_lossy_packets_are_told_from_reliable_ones(hall: Hall) -> None:

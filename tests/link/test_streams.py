@@ -7,6 +7,7 @@ import pytest
 from livekit import rtc
 
 from relay_bot.link import MAX_STREAM_BYTES, Frame, Joined, LinkError
+from tests.link.conftest import Kind
 from tests.link.world import BOT, Guest, Hall, Recorder, counted, eventually
 
 pytestmark = pytest.mark.server
@@ -58,18 +59,28 @@ async def test_a_text_on_another_topic_is_not_handed_on(hall: Hall) -> None:
     assert frame.data == b"here"
 
 
-async def test_a_text_that_is_too_long_is_dropped_and_counted(hall: Hall) -> None:
+@pytest.mark.parametrize("announced", [True, False])
+async def test_of_a_text_that_is_too_long_the_beginning_arrives(hall: Hall, announced: bool) -> None:
     ann, sink = await seated(hall)
-    before = counted("relay_link_dropped_total", reason="text")
-    await ann.room.local_participant.send_text("x" * (MAX_STREAM_BYTES + 1), topic="lk.chat")
-    writer = await ann.room.local_participant.stream_text(topic="lk.chat")  # one that doesn't say its length
-    for _ in range(5):
-        await writer.write("x" * (MAX_STREAM_BYTES // 4))
-    await writer.aclose()
-    await ann.room.local_participant.send_text("short", topic="lk.chat")
-    frame = await sink.first(Frame, limit=20)
-    assert frame.data == b"short"
-    await eventually(lambda: counted("relay_link_dropped_total", reason="text") == before + 2)
+    text = "x" + "é" * MAX_STREAM_BYTES
+    if announced:
+        await ann.room.local_participant.send_text(text, topic="lk.chat")
+    else:
+        writer = await ann.room.local_participant.stream_text(topic="lk.chat")
+        for start in range(0, len(text), 7_000):
+            await writer.write(text[start : start + 7_000])
+        await writer.aclose()
+    frame = await sink.first(Frame)
+    assert text.startswith(frame.data.decode())
+    assert MAX_STREAM_BYTES - 4 < len(frame.data) <= MAX_STREAM_BYTES
+
+
+@pytest.mark.parametrize("to", [[BOT], [BOT, "bob"], None])
+async def test_to_whom_a_text_was_addressed(hall: Hall, kind: Kind, to: list[str] | None) -> None:
+    ann, sink = await seated(hall)
+    await ann.room.local_participant.send_text("hello", topic="lk.chat", destination_identities=to)
+    frame = await sink.first(Frame)
+    assert set(frame.to) == (set(to or ()) if kind.tells_addressees else set())
 
 
 async def test_who_leaves_streams_open_keeps_nobody_elses_text_out(hall: Hall) -> None:

@@ -18,7 +18,7 @@ import (
 )
 
 // Protocol is what both ends must have in common.
-const Protocol = 2
+const Protocol = 3
 
 const (
 	maxMessage   = 16 << 20         // of the bot's; it splits its own far below that

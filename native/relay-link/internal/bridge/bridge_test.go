@@ -35,12 +35,12 @@ func (s *fakeSeat) Join() {
 }
 
 func (s *fakeSeat) Publish(p hall.Publish) {
-	s.box.Packet(p.Data, []byte(p.To[0]), []byte(p.Topic), p.Reliable)
+	s.box.Packet(p.Data, []byte(p.To[0]), []byte(p.Topic), p.Reliable, nil)
 	s.told.Published(p.ID, nil)
 }
 
 func (s *fakeSeat) SendText(t hall.Text) {
-	s.box.Chat([]byte(t.Text), t.To[0], t.Topic, "stream")
+	s.box.Chat([]byte(t.Text), t.To[0], t.Topic, "stream", nil)
 	s.told.Published(t.ID, nil)
 }
 

@@ -15,8 +15,10 @@ import (
 const (
 	fieldUser    protowire.Number = 2
 	fieldSender  protowire.Number = 4
+	fieldTo      protowire.Number = 5
 	fieldPayload protowire.Number = 2
 	fieldTopic   protowire.Number = 4
+	fieldOldTo   protowire.Number = 6 // where older clients put it
 )
 
 const (
@@ -53,7 +55,7 @@ func (s *Seat) listenTo(channel *webrtc.DataChannel) {
 // packet takes one livekit.DataPacket.
 func (s *Seat) packet(data []byte, reliable bool) {
 	if user, ok := parseUser(data); ok {
-		s.box.Packet(user.payload, user.sender, user.topic, reliable)
+		s.box.Packet(user.payload, user.sender, user.topic, reliable, user.addressees())
 		return
 	}
 	packet := &livekit.DataPacket{}
@@ -65,7 +67,7 @@ func (s *Seat) packet(data []byte, reliable bool) {
 	case *livekit.DataPacket_RpcRequest:
 		s.request(value.RpcRequest, sender)
 	case *livekit.DataPacket_StreamHeader:
-		s.streamHeader(value.StreamHeader, sender)
+		s.streamHeader(value.StreamHeader, sender, packet.GetDestinationIdentities())
 	case *livekit.DataPacket_StreamChunk:
 		s.streamChunk(value.StreamChunk, sender)
 	case *livekit.DataPacket_StreamTrailer:
@@ -93,7 +95,23 @@ func (s *Seat) refuse(caller, request string, code uint32, message string) {
 }
 
 // userPacket is a livekit.UserPacket's part that concerns us; all share the packet's memory.
-type userPacket struct{ payload, sender, topic []byte }
+type userPacket struct {
+	payload, sender, topic []byte
+	to, oldTo              [][]byte
+}
+
+// addressees are those whom the packet was sent to; none, where it was for everybody.
+func (u *userPacket) addressees() []string {
+	found := u.to
+	if len(found) == 0 {
+		found = u.oldTo
+	}
+	var to []string
+	for _, each := range found {
+		to = append(to, string(each))
+	}
+	return to
+}
 
 // parseUser reads a packet that is a user's data: nearly all are, and this costs a tenth of unmarshalling it.
 // It gives false for every other packet, and for what is no packet at all.
@@ -116,6 +134,13 @@ func parseUser(data []byte) (found userPacket, ok bool) {
 			if found.sender, n = protowire.ConsumeBytes(data); n < 0 {
 				return found, false
 			}
+			data = data[n:]
+		case number == fieldTo && kind == protowire.BytesType:
+			to, n := protowire.ConsumeBytes(data)
+			if n < 0 || !utf8.Valid(to) {
+				return found, false
+			}
+			found.to = append(found.to, to)
 			data = data[n:]
 		default:
 			if n = protowire.ConsumeFieldValue(number, kind, data); n < 0 {
@@ -149,6 +174,11 @@ func (u *userPacket) parse(data []byte) bool {
 			u.payload = value
 		case fieldTopic:
 			u.topic = value
+		case fieldOldTo:
+			if !utf8.Valid(value) {
+				return false
+			}
+			u.oldTo = append(u.oldTo, value)
 		}
 	}
 	return true

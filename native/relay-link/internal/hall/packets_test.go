@@ -3,6 +3,7 @@ package hall
 import (
 	"bytes"
 	"compress/flate"
+	"slices"
 	"testing"
 
 	"github.com/livekit/protocol/livekit"
@@ -30,7 +31,8 @@ func userData(t testing.TB, sender, topic string, payload []byte) []byte {
 func TestAUsersPacketIsReadAsProtobufReadsIt(t *testing.T) {
 	for _, payload := range [][]byte{nil, []byte("x"), bytes.Repeat([]byte{0}, 60_000)} {
 		got, ok := parseUser(userData(t, "änn", "relay", payload))
-		if !ok || string(got.sender) != "änn" || string(got.topic) != "relay" || !bytes.Equal(got.payload, payload) {
+		if !ok || string(got.sender) != "änn" || string(got.topic) != "relay" ||
+			!slices.Equal(got.addressees(), []string{"relay-bot", "another"}) || !bytes.Equal(got.payload, payload) {
 			t.Fatalf("%d bytes: %v %q %q", len(payload), ok, got.sender, got.topic)
 		}
 	}
@@ -60,6 +62,9 @@ func FuzzParseUser(f *testing.F) {
 		if string(got.sender) != packet.GetParticipantIdentity() {
 			t.Fatalf("sender %q, protobuf reads %q", got.sender, packet.GetParticipantIdentity())
 		}
+		if to := packet.GetDestinationIdentities(); len(to) > 0 && !slices.Equal(got.addressees(), to) {
+			t.Fatalf("to %q, protobuf reads %q", got.addressees(), to)
+		}
 	})
 }
 
@@ -86,10 +91,10 @@ func TestInflatingHasABound(t *testing.T) {
 	writer, _ := flate.NewWriter(&bomb, flate.BestCompression)
 	_, _ = writer.Write(make([]byte, 50<<20))
 	_ = writer.Close()
-	if got := inflate(bomb.Bytes(), 60_000); len(got) != 60_001 {
-		t.Fatalf("inflated to %d bytes", len(got))
+	if got, ok := inflate(bomb.Bytes(), 60_000); len(got) != 60_001 || !ok {
+		t.Fatalf("inflated to %d bytes: %v", len(got), ok)
 	}
-	if got := inflate([]byte("no deflate at all"), 60_000); len(got) != 60_001 {
+	if got, ok := inflate([]byte("no deflate at all"), 60_000); ok {
 		t.Fatalf("nonsense inflated to %d bytes", len(got))
 	}
 }

@@ -2,6 +2,7 @@ package hall
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -9,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/livekit/protocol/livekit"
+	"google.golang.org/protobuf/proto"
 
 	"relay-bot/native/relay-link/internal/mail"
 	"relay-bot/native/relay-link/internal/pack"
@@ -128,7 +130,7 @@ func TestAStreamTakesNobodyElsesChunks(t *testing.T) {
 	s, post, _ := seated()
 	chunk := &livekit.DataStream_Chunk{StreamId: "1", Content: []byte("abc")}
 	end := &livekit.DataStream_Trailer{StreamId: "1"}
-	s.streamHeader(header("1", 3), "ann")
+	s.streamHeader(header("1", 3), "ann", nil)
 	s.streamChunk(chunk, "mallory")
 	s.streamTrailer(end, "mallory")
 	if found := tags(t, post); len(found) != 0 {
@@ -143,15 +145,12 @@ func TestAStreamTakesNobodyElsesChunks(t *testing.T) {
 
 func TestStreamsHaveBounds(t *testing.T) {
 	s, post, _ := seated()
-	s.streamHeader(header("long", 101), "ann")
 	for n := range 2 * maxSenderStreams {
-		s.streamHeader(header(string(rune('a'+n)), 5), "ann")
+		s.streamHeader(header(string(rune('a'+n)), 5), "ann", nil)
 	}
 	if len(s.streams) != maxSenderStreams {
 		t.Fatalf("%d streams of one sender", len(s.streams))
 	}
-	s.streamChunk(&livekit.DataStream_Chunk{StreamId: "a", Content: make([]byte, 101)}, "ann")
-	s.streamTrailer(&livekit.DataStream_Trailer{StreamId: "a"}, "ann")
 	s.streamChunk(&livekit.DataStream_Chunk{StreamId: "b", Content: make([]byte, 4)}, "ann") // and 5 were announced
 	s.streamTrailer(&livekit.DataStream_Trailer{StreamId: "b"}, "ann")
 	if found := tags(t, post); len(found) != 0 {
@@ -160,7 +159,7 @@ func TestStreamsHaveBounds(t *testing.T) {
 	for _, one := range s.streams {
 		one.last = time.Now().Add(-2 * streamIdle)
 	}
-	s.streamHeader(header("new", 5), "ann")
+	s.streamHeader(header("new", 5), "ann", nil)
 	if len(s.streams) != 1 {
 		t.Fatalf("%d streams after all stood still", len(s.streams))
 	}
@@ -169,10 +168,83 @@ func TestStreamsHaveBounds(t *testing.T) {
 	if len(s.streams) != 0 {
 		t.Fatal("the streams of one who left are kept")
 	}
-	// One that is too long, the sender's seventeenth to last, two that broke, all that stood still, the new one.
-	if dropped := post.Counts().Texts; dropped != 1+maxSenderStreams+maxSenderStreams+1 {
+	// The sender's seventeenth to last, one that broke, all that stood still, the new one.
+	if dropped := post.Counts().Texts; dropped != maxSenderStreams+maxSenderStreams+1 {
 		t.Fatalf("%d counted", dropped)
 	}
+}
+
+func TestOfALongStreamTheBeginningIsHandedOn(t *testing.T) {
+	for name, test := range map[string]struct {
+		parts []string
+		want  string
+	}{
+		"announced":    {[]string{strings.Repeat("x", 90), strings.Repeat("y", 90)}, strings.Repeat("x", 90) + strings.Repeat("y", 10)},
+		"at an end":    {[]string{strings.Repeat("x", 100), "y", "z"}, strings.Repeat("x", 100)},
+		"in a letter":  {[]string{strings.Repeat("x", 98), "\U0001f600"}, strings.Repeat("x", 98)},
+		"whole letter": {[]string{strings.Repeat("x", 96), "\U0001f600", "y"}, strings.Repeat("x", 96) + "\U0001f600"},
+	} {
+		s, post, _ := seated()
+		length := len(strings.Join(test.parts, ""))
+		s.streamHeader(header("1", uint64(length)), "ann", []string{"bob", "relay-bot"})
+		for _, part := range test.parts {
+			s.streamChunk(&livekit.DataStream_Chunk{StreamId: "1", Content: []byte(part)}, "ann")
+		}
+		s.streamTrailer(&livekit.DataStream_Trailer{StreamId: "1"}, "ann")
+		data, to := frame(t, post)
+		if data != test.want || !slices.Equal(to, []string{"bob", "relay-bot"}) {
+			t.Fatalf("%s: handed on %q to %v", name, data, to)
+		}
+	}
+}
+
+func TestAPacketIsHandedOnWithItsAddressees(t *testing.T) {
+	for _, to := range [][]string{nil, {"relay-bot"}, {"bob", "änn", "relay-bot"}} {
+		for _, old := range []bool{false, true} {
+			s, post, _ := seated()
+			user := &livekit.UserPacket{Payload: []byte("x"), Topic: proto.String("relay")}
+			packet := &livekit.DataPacket{ParticipantIdentity: "ann", Value: &livekit.DataPacket_User{User: user}}
+			if old {
+				user.DestinationIdentities = to //nolint:staticcheck // what older clients send
+			} else {
+				packet.DestinationIdentities = to
+			}
+			data, err := proto.Marshal(packet)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.packet(data, true)
+			if text, got := frame(t, post); text != "x" || !slices.Equal(got, to) {
+				t.Fatalf("sent to %v (older: %v), handed on %q to %v", to, old, text, got)
+			}
+		}
+	}
+}
+
+// frame takes the one frame out of the next message, with its addressees.
+func frame(t *testing.T, post *mail.Post) (data string, to []string) {
+	t.Helper()
+	b, _ := post.Next(nil)
+	r := pack.NewReader(b)
+	r.Array()
+	r.Array()
+	if r.Array() != 1 || r.Array() != 2 || r.Int() != 1 || r.Array() != 1 {
+		t.Fatal("not one arrival")
+	}
+	fields := r.Array()
+	r.Int()
+	data = string(r.Bytes())
+	_, _, _, _, _ = r.String(), r.Float(), r.String(), r.String(), r.Bool()
+	if fields > 7 {
+		_ = r.String()
+	}
+	if fields > 8 {
+		to = r.Strings()
+	}
+	if r.Err() != nil || r.Len() != 0 {
+		t.Fatalf("malformed: %v, %d bytes left", r.Err(), r.Len())
+	}
+	return data, to
 }
 
 func TestAByteStreamIsCountedAndLeftAlone(t *testing.T) {
@@ -180,7 +252,7 @@ func TestAByteStreamIsCountedAndLeftAlone(t *testing.T) {
 	s.streamHeader(&livekit.DataStream_Header{
 		StreamId: "picture", Topic: "lk.chat",
 		ContentHeader: &livekit.DataStream_Header_ByteHeader{ByteHeader: &livekit.DataStream_ByteHeader{Name: "a.png"}},
-	}, "ann")
+	}, "ann", nil)
 	s.streamChunk(&livekit.DataStream_Chunk{StreamId: "picture", Content: make([]byte, 50)}, "ann")
 	s.streamTrailer(&livekit.DataStream_Trailer{StreamId: "picture"}, "ann")
 	if found := tags(t, post); len(found) != 0 || len(s.streams) != 0 {

@@ -25,13 +25,15 @@ type streamKey struct{ sender, id string }
 // stream is a text stream under way.
 type stream struct {
 	topic    string
-	total    int // as announced, or -1
+	to       []string // whom it was addressed to, or nobody in particular
+	total    int      // as announced, or -1
 	deflated bool
+	cut      bool // it is longer than what is kept of it
 	data     []byte
 	last     time.Time
 }
 
-func (s *Seat) streamHeader(header *livekit.DataStream_Header, sender string) {
+func (s *Seat) streamHeader(header *livekit.DataStream_Header, sender string, to []string) {
 	if header.GetByteHeader() != nil {
 		s.box.BytesDropped() // its chunks are chunks of no stream
 		return
@@ -40,11 +42,11 @@ func (s *Seat) streamHeader(header *livekit.DataStream_Header, sender string) {
 		return
 	}
 	inline, deflated, ok := parseExtension(header.ProtoReflect().GetUnknown())
-	if !ok || header.GetTotalLength() > uint64(s.options.MaxStream) {
+	if !ok {
 		s.box.TextDropped()
 		return
 	}
-	opened := &stream{topic: header.GetTopic(), total: -1, deflated: deflated, data: inline, last: time.Now()}
+	opened := &stream{topic: header.GetTopic(), to: to, total: -1, deflated: deflated, data: inline, last: time.Now()}
 	if header.TotalLength != nil {
 		opened.total = int(header.GetTotalLength())
 	}
@@ -124,11 +126,11 @@ func (s *Seat) streamChunk(chunk *livekit.DataStream_Chunk, sender string) {
 	if one == nil {
 		return
 	}
-	if len(one.data)+len(chunk.GetContent()) > s.options.MaxStream {
-		s.dropStream(key)
-		return
+	content := chunk.GetContent()
+	if room := s.options.MaxStream - len(one.data); len(content) > room {
+		content, one.cut = content[:room], true
 	}
-	one.data = append(one.data, chunk.GetContent()...)
+	one.data = append(one.data, content...)
 	one.last = time.Now()
 }
 
@@ -147,27 +149,47 @@ func (s *Seat) streamTrailer(trailer *livekit.DataStream_Trailer, sender string)
 	}
 }
 
-// streamDone hands on a stream that is complete.
+// streamDone hands on a stream that is complete; of one that is too long, its beginning.
 func (s *Seat) streamDone(key streamKey, one *stream) {
-	data := one.data
+	data, limit, whole := one.data, s.options.MaxStream, true
 	if one.deflated {
-		data = inflate(data, s.options.MaxStream)
+		data, whole = inflate(data, limit)
 	}
-	if len(data) <= s.options.MaxStream && (one.total < 0 || one.total == len(data)) && utf8.Valid(data) {
-		s.box.Chat(data, key.sender, one.topic, key.id)
+	if len(data) > limit {
+		data, one.cut = data[:limit], true
+	}
+	switch {
+	case one.cut:
+		data = wholeRunes(data)
+	case !whole || (one.total >= 0 && one.total != len(data)):
+		s.box.TextDropped() // a part of it is missing
 		return
 	}
-	s.box.TextDropped()
+	if !utf8.Valid(data) {
+		s.box.TextDropped()
+		return
+	}
+	s.box.Chat(data, key.sender, one.topic, key.id, one.to)
 }
 
-// inflate gives the inflated data, or one byte more than the limit if it is longer or broken: a few bytes can be
-// made to inflate to any length.
-func inflate(data []byte, limit int) []byte {
-	inflated, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(data)), int64(limit)+1))
-	if err != nil {
-		return make([]byte, limit+1)
+// wholeRunes leaves out the part of a character at the end.
+func wholeRunes(data []byte) []byte {
+	for n := 1; n < utf8.UTFMax && n <= len(data); n++ {
+		if last := data[len(data)-n:]; utf8.RuneStart(last[0]) {
+			if !utf8.FullRune(last) {
+				return data[:len(data)-n]
+			}
+			break
+		}
 	}
-	return inflated
+	return data
+}
+
+// inflate gives the inflated data, and at most one byte more than the limit: a few bytes can be made to inflate to any
+// length. It gives false where the data is broken or ends too early.
+func inflate(data []byte, limit int) ([]byte, bool) {
+	inflated, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(data)), int64(limit)+1))
+	return inflated, err == nil
 }
 
 func (s *Seat) dropStreams(sender string) {

@@ -48,34 +48,41 @@ func (x *Box) Close() {
 	x.closed = true
 }
 
-// Packet puts a data packet in. It tells whether there was room.
-func (x *Box) Packet(data, sender, topic []byte, reliable bool) bool {
+// Packet puts a data packet in, with those it was addressed to, if any. It tells whether there was room.
+func (x *Box) Packet(data, sender, topic []byte, reliable bool, to []string) bool {
 	x.post.mu.Lock()
 	defer x.post.mu.Unlock()
-	if !x.admits(sender, len(data), !reliable) {
+	if !x.admits(sender, len(data)+size(to), !reliable) {
 		return false
 	}
 	b := x.begin(true)
-	b = append(b, 0x97, tagFrame) // an array of 7
+	if len(to) == 0 {
+		b = append(b, 0x97, tagFrame) // an array of 7
+	} else {
+		b = append(b, 0x99, tagFrame)
+	}
 	b = pack.AppendBytes(b, data)
 	b = pack.AppendString(b, sender)
 	b = pack.AppendFloat(b, x.post.now())
 	b = pack.AppendString(b, "packet")
 	b = pack.AppendString(b, topic)
 	b = pack.AppendBool(b, reliable)
+	if len(to) > 0 {
+		b = appendStrings(pack.AppendString(b, ""), to)
+	}
 	x.end(b)
 	return true
 }
 
-// Chat puts a whole text stream in. It tells whether there was room.
-func (x *Box) Chat(data []byte, sender, topic, streamID string) bool {
+// Chat puts a whole text stream in, with those it was addressed to. It tells whether there was room.
+func (x *Box) Chat(data []byte, sender, topic, streamID string, to []string) bool {
 	x.post.mu.Lock()
 	defer x.post.mu.Unlock()
-	if !x.admits([]byte(sender), len(data), false) {
+	if !x.admits([]byte(sender), len(data)+size(to), false) {
 		return false
 	}
 	b := x.begin(true)
-	b = append(b, 0x98, tagFrame)
+	b = append(b, 0x99, tagFrame)
 	b = pack.AppendBytes(b, data)
 	b = pack.AppendString(b, sender)
 	b = pack.AppendFloat(b, x.post.now())
@@ -83,8 +90,26 @@ func (x *Box) Chat(data []byte, sender, topic, streamID string) bool {
 	b = pack.AppendString(b, topic)
 	b = pack.AppendBool(b, true)
 	b = pack.AppendString(b, streamID)
+	b = appendStrings(b, to)
 	x.end(b)
 	return true
+}
+
+func appendStrings(b []byte, all []string) []byte {
+	b = pack.AppendArray(b, len(all))
+	for _, one := range all {
+		b = pack.AppendString(b, one)
+	}
+	return b
+}
+
+// size is about what these take in a message.
+func size(all []string) int {
+	sum := 0
+	for _, one := range all {
+		sum += len(one) + 5
+	}
+	return sum
 }
 
 // TextDropped counts a text stream that was dropped before it was whole.

@@ -59,8 +59,11 @@ func read(t *testing.T, b []byte) message {
 			case tagFrame:
 				m.data[seat] = append(m.data[seat], r.Bytes())
 				_, _, _, _, _ = r.String(), r.Float(), r.String(), r.String(), r.Bool()
-				if n == 8 {
+				if n >= 8 {
 					_ = r.String()
+				}
+				if n == 9 {
+					_ = r.Strings()
 				}
 			case tagRPC:
 				_, _, _, _ = r.Bytes(), r.String(), r.Float(), r.String()
@@ -81,7 +84,7 @@ func read(t *testing.T, b []byte) message {
 }
 
 func packet(x *Box, sender string, size int) bool {
-	return x.Packet(make([]byte, size), []byte(sender), nil, true)
+	return x.Packet(make([]byte, size), []byte(sender), nil, true, nil)
 }
 
 func TestWhatComesBeforeTheReleaseStaysUntilIt(t *testing.T) {
@@ -147,7 +150,7 @@ func TestAFullRoomLosesLossyFramesAndThoseOfItsFlooderFirst(t *testing.T) {
 	if packet(x, "flooder", 10) {
 		t.Fatal("a flooder's frame was taken")
 	}
-	if x.Packet(nil, []byte("bob"), nil, false) {
+	if x.Packet(nil, []byte("bob"), nil, false, nil) {
 		t.Fatal("a lossy frame was taken")
 	}
 	for n := range 100 {
@@ -254,7 +257,7 @@ func TestOrderIsKeptOverManyMessages(t *testing.T) {
 	for n := range 1500 {
 		data := bytes.Repeat([]byte{byte(n)}, n)
 		want = append(want, data)
-		x.Packet(data, []byte("ann"), nil, true)
+		x.Packet(data, []byte("ann"), nil, true, nil)
 		if n%400 == 0 {
 			got = append(got, next(t, p).data[1]...)
 		}
@@ -277,7 +280,7 @@ func BenchmarkPacket(b *testing.B) {
 	var message []byte
 	b.ReportAllocs()
 	for n := range b.N {
-		x.Packet(data, sender, nil, true)
+		x.Packet(data, sender, nil, true, nil)
 		if n%100 == 99 {
 			message, _ = p.Next(message[:0])
 		}
