@@ -155,6 +155,12 @@ class DecideOption(Body, type="poll_option_decide"):
     approved: bool
 
 
+class GetPoll(Body, type="poll_get"):
+    """Ask for one poll as it stands, with one's own vote."""
+
+    poll_id: PollId
+
+
 class ClosePoll(Body, type="poll_close"):
     """Close a poll before its time."""
 

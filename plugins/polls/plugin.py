@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from plugins.polls import leaderboard, views
+from plugins.polls.bodies import GetPoll
 from plugins.polls.commands import Commands
 from plugins.polls.envelopes import Envelopes
 from plugins.polls.events import PollClosed
@@ -15,7 +16,7 @@ from plugins.polls.kinds import KINDS
 from plugins.polls.routes import Routes
 from plugins.polls.state import Poll
 from plugins.polls.visibility import is_addressed, is_host, is_public
-from relay_bot.plugin import Context, Event, Participant
+from relay_bot.plugin import Context, Event, Participant, Refuse, Role, handle
 
 
 class PollsPlugin(Envelopes, Commands, Routes):
@@ -52,6 +53,19 @@ class PollsPlugin(Envelopes, Commands, Routes):
             poll = self.state.polls.get(event.poll_id)
             if poll is not None and poll.closed_at == event.closed_at and event.reason != "discarded":
                 self.say_closed(poll, ctx)
+
+    @handle(forward=False, reads=True)
+    def get_one(self, body: GetPoll, ctx: Context) -> dict[str, Any]:
+        """Tell a participant of one poll what `hall_state` tells of those that run."""
+        sender = ctx.sender
+        if sender.role is Role.BACKEND:
+            raise Refuse("forbidden", "a backend reads polls by GET …/polls/{poll_id}")
+        poll = self.find(body.poll_id)
+        hidden = poll.is_planned or poll.archived_at is not None or not is_addressed(poll, sender.identity)
+        if hidden and not is_host(sender.role):
+            raise Refuse("poll_not_found", "there is no such poll in this hall", field="poll_id")
+        person = self.hall.roster.get(sender.identity) or Participant(sender.identity, sender.name, sender.role)
+        return views.fitted(self._told_to(poll, person))
 
     def _told_to(self, poll: Poll, participant: Participant) -> dict[str, Any]:
         said = views.announcement(poll, self.hall.seq)

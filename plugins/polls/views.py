@@ -274,6 +274,11 @@ def fitted(said: dict[str, Any]) -> dict[str, Any]:
         else:
             said[name] = said[name][: len(said[name]) // 2]
         cut.append(name)
+    if (
+        isinstance(said.get("results"), dict) and len(msgspec.json.encode(said)) > _ROOM
+    ):  # of `hall_state` and `poll_get`
+        del said["results"]
+        cut.append("results")
     if cut:
         said["truncated"] = list(dict.fromkeys(cut))
     return said

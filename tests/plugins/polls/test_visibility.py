@@ -12,6 +12,7 @@ import pytest
 
 from plugins.polls.plugin import PollsPlugin
 from plugins.polls.state import Poll
+from plugins.polls.views import fitted
 from relay_bot.settings import HallsSettings
 from relay_bot.testing import Guest, HallKit, Refused
 from tests.plugins.polls.conftest import UNLIMITED
@@ -238,3 +239,43 @@ async def test_results_that_wait_for_their_time_go_to_who_has_voted_meanwhile(
     told = len(host.all("poll_results"))
     assert told <= 3
     assert len(asked) == told * len(guests)
+
+
+async def test_one_poll_can_be_asked_for_as_hall_state_has_it(kit: HallKit) -> None:
+    host, ann, bob = await kit.join("host", role="host"), await kit.join("ann"), await kit.join("bob")
+    await host.ask("poll", QUESTION | {"results": "after_vote"})
+    await _vote(ann, 1)
+    for guest, vote in ((ann, [1]), (bob, None)):
+        one = await guest.ask("poll_get", {"poll_id": "p"})
+        [in_state] = (await guest.ask("sync", {}))["polls"]
+        assert {**one, "seq": 0} == {**in_state, "seq": 0}
+        assert (one["my_vote"], "results" in one) == (None if vote is None else in_state["my_vote"], vote is not None)
+    await host.ask("poll_close", {"poll_id": "p"})
+    one = await ann.ask("poll_get", {"poll_id": "p"})
+    assert (one["status"], one["results"]["counts"]) == ("closed", [0, 1])
+    ann.send("poll_get", {"poll_id": "p"}, "m1")
+    await kit.settle()
+    assert ann.last("ack")["result"]["poll_id"] == "p"
+    bob.send("poll_get", {"poll_id": "p"}, "m2")
+    await kit.settle()
+    assert bob.last("ack")["result"]["my_vote"] is None
+
+
+@pytest.mark.parametrize("hidden", ["unknown", "draft", "others", "discarded"])
+async def test_a_poll_that_is_not_theirs_to_see_cannot_be_asked_for(kit: HallKit, hidden: str) -> None:
+    host, ann = await kit.join("host", role="host"), await kit.join("ann")
+    more = {"state": "draft"} if hidden == "draft" else {}
+    if hidden != "unknown":
+        await kit.backend("poll", QUESTION | more, to=["bob"] if hidden == "others" else None)
+    if hidden == "discarded":
+        await host.ask("poll_discard", {"poll_id": "p"})
+    with pytest.raises(Refused) as refused:
+        await ann.ask("poll_get", {"poll_id": "p"})
+    assert refused.value.code == "poll_not_found"
+    if hidden != "unknown":
+        assert (await host.ask("poll_get", {"poll_id": "p"}))["poll_id"] == "p"
+
+
+def test_results_that_are_too_long_give_way_to_the_poll() -> None:
+    said = {"poll_id": "p", "question": "?" * 9_000, "results": {"counts": [10**9] * 600}}
+    assert fitted(said) == {"poll_id": "p", "question": "?" * 9_000, "truncated": ["results"]}
