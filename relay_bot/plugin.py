@@ -284,6 +284,14 @@ class HallView(Protocol):
         """Who is in the hall now."""
         ...
 
+    def erased_as(self, identity: str) -> tuple[str, ...]:
+        """List the pseudonyms under which this hall session has things of somebody who was erased and came again.
+
+        A rule such as "once for each" asks for them beside the identity, or it ends with an erasure. Empty, at no
+        cost, where nobody was erased; a name in it may stand nowhere.
+        """
+        ...
+
 
 class Shelved(msgspec.Struct, frozen=True):
     """Something that outlives halls and their sessions, kept under a name on the shelf of its type.

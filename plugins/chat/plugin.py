@@ -187,7 +187,7 @@ class ChatPlugin(Plugin[Chats, ChatSettings]):
         message = self._visible(body.message_id, ctx.sender)
         _check_emoji(body.emoji)
         emoji = emoji_key(body.emoji)
-        if identity not in message.reactions.get(emoji, ()):
+        if not self._has_reacted(message, emoji, identity):
             self._check_reaction(message, emoji)
             ctx.record(Reacted(message.message_id, emoji, identity))
             ctx.publish_latest(
@@ -199,6 +199,10 @@ class ChatPlugin(Plugin[Chats, ChatSettings]):
         if ctx.provided is not None and message.to is not None:
             # Said here, or it would go on to everybody.
             ctx.publish("reaction", passing(body), to=message.audience, sender_id=identity)
+
+    def _has_reacted(self, message: Message, emoji: str, identity: str) -> bool:
+        reacted = message.reactions.get(emoji)
+        return bool(reacted) and any(name in reacted for name in (identity, *self.hall.erased_as(identity)))
 
     def _check_reaction(self, message: Message, emoji: str) -> None:
         if emoji not in message.reactions and len(message.reactions) >= self.settings.max_emojis:

@@ -85,6 +85,9 @@ class QueuePart(SpeakingPart):
             return
         if not self.state.open:
             raise Refuse("forbidden", "the queue is closed: no hands can be raised now")
+        for name in self.hall.erased_as(identity):
+            if name in self.state.hands:
+                self._lower(name, "own", ctx)  # one hand for each, also for those who were erased since
         if len(self.state.hands) >= settings.max_hands:
             raise Refuse("busy", f"{settings.max_hands} hands are up, which is the limit", retry_after_ms=10_000)
         before = self.state.waiting()

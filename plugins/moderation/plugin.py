@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import cached_property
 from typing import Annotated, Any, Final
 
@@ -134,7 +135,7 @@ class ModerationPlugin(Plugin[Sanctions, ModerationSettings]):
         done = "muted" if action == "unmute" else "banned"
         known = [(identity, found.display_name) for identity, found in in_force.items()]
         everybody = self.hall.roster.names()
-        known += [(identity, name) for identity, name in everybody if identity in in_force]
+        known += [(identity, name) for identity, name in everybody if self._known_as(identity, in_force) in in_force]
         identity = arguments.person(known, whole=True, where=f"{done} here", otherwise=everybody)
         shown = self._name(identity)
         self._carry_out(action, identity, "", None, ctx)
@@ -178,13 +179,16 @@ class ModerationPlugin(Plugin[Sanctions, ModerationSettings]):
 
     def _sanction(self, sanction: SanctionKind, identity: str, reason: str, until: int | None, ctx: Context) -> None:
         in_force, sender = self.state.in_force(sanction), ctx.sender
-        self._check_earlier(in_force.get(identity), sender)
+        self._check_earlier(in_force.get(self._known_as(identity, in_force)), sender)
         person = self.hall.roster.get(identity)
         backend = sender.is_backend
         if sanction == "mute" and person is None and not backend:
             raise Refuse("not_found", "this participant is not here", field="payload.participant_id")
-        if identity not in in_force and len(in_force) >= self.settings.max_sanctions:
+        known_as = self._known_as(identity, in_force)
+        if known_as not in in_force and len(in_force) >= self.settings.max_sanctions:
             raise Refuse("busy", f"{len(in_force)} {sanction}s are in force, which is the limit; lift one first")
+        if known_as != identity:
+            self._lifted(sanction, known_as, ctx)
         ctx.record(
             Sanctioned(
                 sanction,
@@ -210,15 +214,37 @@ class ModerationPlugin(Plugin[Sanctions, ModerationSettings]):
             ctx.set_timer(over, identity, until)
 
     def _lift(self, sanction: SanctionKind, identity: str, ctx: Context) -> None:
-        earlier = self.state.in_force(sanction).get(identity)
+        in_force = self.state.in_force(sanction)
+        known_as = self._known_as(identity, in_force)
+        earlier = in_force.get(known_as)
         if earlier is None:
             done = "muted" if sanction == "mute" else "banned"
             raise Refuse("not_found", f"{identity} is not {done}", field="payload.participant_id")
         self._check_earlier(earlier, ctx.sender)
-        ctx.record(Lifted(sanction, identity, ctx.sender.identity))
-        ctx.clear_timer(self.mute_over if sanction == "mute" else self.ban_over, identity)
-        if sanction == "mute" and identity in self.state.taken:
+        self._lifted(sanction, known_as, ctx)
+        identity = self._who_is(identity)
+        if sanction == "mute" and self._known_as(identity, self.state.taken) in self.state.taken:
             ctx.owe(SetPermissions(identity, can_publish_data=True), key=f"data {identity}")
+
+    def _lifted(self, sanction: SanctionKind, known_as: str, ctx: Context) -> None:
+        ctx.record(Lifted(sanction, known_as, ctx.sender.identity))
+        ctx.clear_timer(self.mute_over if sanction == "mute" else self.ban_over, known_as)
+
+    def _known_as(self, identity: str, kept: Collection[str]) -> str:
+        """Give the name that something is kept under: a pseudonym where its owner was erased since, and came again.
+
+        Or a sanction would be lifted by an erasure.
+        """
+        if identity in kept:
+            return identity
+        return next((name for name in self.hall.erased_as(identity) if name in kept), identity)
+
+    def _who_is(self, known_as: str) -> str:
+        """Give the identity of the one here who was erased under this name; the name itself for all others."""
+        if self.hall.roster.get(known_as) is not None:
+            return known_as
+        everybody = (person.identity for person in self.hall.roster)
+        return next((each for each in everybody if known_as in self.hall.erased_as(each)), known_as)
 
     def _kick(self, identity: str, reason: str, ctx: Context) -> None:
         person = self.hall.roster.get(identity)
@@ -232,6 +258,10 @@ class ModerationPlugin(Plugin[Sanctions, ModerationSettings]):
         concerned = [said.participant_id] if self.hall.roster.get(said.participant_id) else []
         to = dict.fromkeys([*concerned, *self.hall.roster.at_least(Role.MODERATOR)])
         ctx.publish("moderation", said, to=to)
+
+    def _in_force(self, sanction: SanctionKind, identity: str) -> Sanction | None:
+        kept = self.state.in_force(sanction)
+        return kept.get(self._known_as(identity, kept)) if kept else None
 
     # -- time -----------------------------------------------------------------------------------------
 
@@ -249,7 +279,7 @@ class ModerationPlugin(Plugin[Sanctions, ModerationSettings]):
         found = self.state.in_force(sanction).get(identity)
         if found is not None and found.until is not None and found.until <= ctx.now:
             self._lift(sanction, identity, ctx)
-            self._tell(decided(action, identity, "", None), ctx)
+            self._tell(decided(action, self._who_is(identity), "", None), ctx)
 
     def inherit(self, earlier: Sanctions, ctx: Context) -> None:
         """Take over what has an end that is still to come; the others were for their hall session."""
@@ -269,14 +299,14 @@ class ModerationPlugin(Plugin[Sanctions, ModerationSettings]):
 
     def joined(self, participant: Participant, ctx: Context) -> None:
         """Enforce what is in force: a new connection has all that its token allows."""
-        ban = self.state.bans.get(participant.identity)
+        ban = self._in_force("ban", participant.identity)
         if ban is not None and not ban.rank_known:
             if participant.role >= ban.by_role:
                 self._lift("ban", participant.identity, ctx)
                 text = f"the ban of {participant.display_name} is void: they are a {participant.role.label}"
                 ctx.publish("notice", {"text": text}, to=Role.MODERATOR)
             else:
-                ctx.record(RankKnown(participant.identity))
+                ctx.record(RankKnown(ban.identity))
         self._enforce(participant, ctx)
         self._give_back(participant, ctx)
 
@@ -292,24 +322,27 @@ class ModerationPlugin(Plugin[Sanctions, ModerationSettings]):
         Also a moment after it was given back: their connection may have been broken just then.
         """
         identity = person.identity
-        if identity in self.state.mutes or identity in self.state.bans:
+        if self._in_force("mute", identity) or self._in_force("ban", identity):
             return
-        if identity in self.state.taken and person.can_publish_data:
-            ctx.record(PermissionReturned(identity, ctx.now))
-        elif identity in self.state.taken or (not person.can_publish_data and self._had_it_back(identity, ctx.now)):
+        taken_as = self._known_as(identity, self.state.taken)
+        is_taken = taken_as in self.state.taken
+        if is_taken and person.can_publish_data:
+            ctx.record(PermissionReturned(taken_as, ctx.now))
+        elif is_taken or (not person.can_publish_data and self._had_it_back(identity, ctx.now)):
             ctx.owe(SetPermissions(identity, can_publish_data=True), key=f"data {identity}")
 
     def _had_it_back(self, identity: str, now: int) -> bool:
-        at = self.state.returned.get(identity)
+        at = self.state.returned.get(self._known_as(identity, self.state.returned))
         return at is not None and now - at < _TOKEN_MS
 
     def _enforce(self, person: Participant, ctx: Context) -> None:
         identity = person.identity
-        if identity in self.state.bans:
+        is_taken = self._known_as(identity, self.state.taken) in self.state.taken
+        if self._in_force("ban", identity):
             ctx.owe(RemoveParticipant(identity, person.sid), key=f"remove {identity}")
-        elif identity in self.state.mutes and (person.can_publish_data or identity in self.state.taken):
+        elif self._in_force("mute", identity) and (person.can_publish_data or is_taken):
             # Taken and not given back yet: that may be owed still, so this must take its place.
-            if identity not in self.state.taken:
+            if not is_taken:
                 ctx.record(PermissionTaken(identity))
             ctx.owe(SetPermissions(identity, can_publish_data=False), key=f"data {identity}")
 
@@ -318,16 +351,18 @@ class ModerationPlugin(Plugin[Sanctions, ModerationSettings]):
         if error is not None and error != "not_found":
             ctx.publish("notice", {"text": f"moderation: LiveKit refused a change: {error}"}, to=Role.MODERATOR)
         elif isinstance(effect, SetPermissions) and effect.can_publish_data:
-            identity = effect.identity
-            if error is None and identity in self.state.taken and identity not in self.state.mutes:
-                ctx.record(PermissionReturned(identity, ctx.now))
+            taken_as = self._known_as(effect.identity, self.state.taken)
+            if error is None and taken_as in self.state.taken and not self._in_force("mute", effect.identity):
+                ctx.record(PermissionReturned(taken_as, ctx.now))
 
     def refuses(self, sender: Sender, kind: str) -> Refuse | None:
         """Refuse what comes before the SFU has taken the permission, or the participant, away."""
-        ban = self.state.bans.get(sender.identity)
+        if not (self.state.bans or self.state.mutes):
+            return None
+        ban = self._in_force("ban", sender.identity)
         if ban is not None and (ban.rank_known or sender.role < ban.by_role):
             return Refuse("blocked", _told("you are banned from this hall", ban))
-        mute = self.state.mutes.get(sender.identity)
+        mute = self._in_force("mute", sender.identity)
         if mute is not None and kind != "sync":
             return Refuse("muted", _told("you are muted", mute))
         return None
@@ -350,7 +385,7 @@ class ModerationPlugin(Plugin[Sanctions, ModerationSettings]):
 
     def refuses_join(self, identity: str) -> Refuse | None:
         """Refuse a join token to those who are banned. A ban whose rank is not known yet is judged at the join."""
-        ban = self.state.bans.get(identity)
+        ban = self._in_force("ban", identity)
         if ban is None or not ban.rank_known:
             return None
         return Refuse("blocked", _told("this participant is banned from the hall", ban))
@@ -359,7 +394,7 @@ class ModerationPlugin(Plugin[Sanctions, ModerationSettings]):
 
     def hall_state(self, participant: Participant) -> dict[str, Any]:
         """Tell a muted participant that they are: the SFU drops what they send without a word."""
-        mute = self.state.mutes.get(participant.identity)
+        mute = self._in_force("mute", participant.identity)
         return {} if mute is None else {"muted": own(mute)}
 
     def summary(self) -> dict[str, Any]:

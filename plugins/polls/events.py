@@ -76,8 +76,6 @@ class Voted(Event, frozen=True, omit_defaults=True):
     name: str = ""
     """The voter's name, where it isn't known yet; of a quiz always, for the leaderboard."""
     weight: int = WHOLE
-    mark: Identity = ""
-    """The voter's hash by the poll's key: it tells that somebody has voted, also after their identity was erased."""
 
 
 class SealedVote(Event, frozen=True, omit_defaults=True):
@@ -106,8 +104,6 @@ class OptionSuggested(Event, frozen=True):
     poll_id: str
     text: str
     by: Identity
-    mark: Identity = ""
-    """See `Voted`."""
 
 
 class OptionAdded(Event, frozen=True):
@@ -159,12 +155,11 @@ class PollClosed(Event, frozen=True, omit_defaults=True):
 
 
 class PollReopened(Event, frozen=True):
-    """A closed poll takes votes again; those that it has stay. `marks`: theirs by the new key, see `Voted`."""
+    """A closed poll takes votes again; those that it has stay."""
 
     poll_id: str
     reopened_at: int
     closes_at: int | None
-    marks: dict[Identity, Identity] = {}
 
 
 class PollPublished(Event, frozen=True):

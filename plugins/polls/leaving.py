@@ -25,7 +25,8 @@ class Leaving(Voting):
     def joined(self, participant: Participant, ctx: Context) -> None:
         """Let those who come again keep their votes."""
         if self.settings.votes_of_leavers == "drop":
-            ctx.clear_timer(self.vote_grace_over, participant.identity)
+            for name in (participant.identity, *self.hall.erased_as(participant.identity)):
+                ctx.clear_timer(self.vote_grace_over, name)
 
     @timer
     def vote_grace_over(self, key: Identity, ctx: Context) -> None:
@@ -41,7 +42,8 @@ class Leaving(Voting):
         """List the votes that someone would lose."""
         found: list[tuple[Poll, Ballot]] = []
         for poll in self._polls():
-            self.key(poll, ctx)
+            if poll.rules.anonymous:
+                self.key(poll, ctx)
             ballot = self.own_ballot(poll, identity)
             if ballot is not None:
                 found.append((poll, ballot))

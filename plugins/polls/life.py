@@ -25,7 +25,6 @@ from plugins.polls.events import (
     PollStarted,
 )
 from plugins.polls.kinds import RANKING
-from plugins.polls.sealing import mark_of
 from plugins.polls.speaking import Speaking
 from plugins.polls.state import Poll
 from plugins.polls.tally import Tally
@@ -171,9 +170,7 @@ class Life(Speaking):
         if poll.rules.kind == "quiz":
             raise Refuse("forbidden", "the answers of this quiz were told: run it again")
         self.check_open()
-        key = self.key(poll, ctx)
-        marks = {mark_of(key, identity): identity for identity in poll.ballots}
-        ctx.record(PollReopened(poll.poll_id, ctx.now, None if duration_ms is None else ctx.now + duration_ms, marks))
+        ctx.record(PollReopened(poll.poll_id, ctx.now, None if duration_ms is None else ctx.now + duration_ms))
         self._set_deadline(poll, ctx)
         self.say_poll(poll, ctx)
         self.say_results(poll, ctx)
@@ -262,9 +259,10 @@ class Life(Speaking):
         )
 
     def _destroy_key(self, poll: Poll, ctx: Context) -> None:
-        self._keys.pop(poll.poll_id, None)
-        self._tallies.pop(poll.poll_id, None)
-        ctx.destroy_secret(f"ballots.{poll.poll_id}")
+        if poll.rules.anonymous:
+            self._keys.pop(poll.poll_id, None)
+            self._tallies.pop(poll.poll_id, None)
+            ctx.destroy_secret(f"ballots.{poll.poll_id}")
 
     def discard(self, poll: Poll, ctx: Context) -> None:
         """Put a poll out of sight for good: participants are told nothing of its results."""

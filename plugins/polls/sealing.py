@@ -7,7 +7,6 @@ rows have times and an order, holds nothing once the key is destroyed.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import secrets
 from typing import Final
@@ -25,11 +24,6 @@ _decoder = msgspec.json.Decoder(Ballot)
 def voter_of(key: bytes, identity: str) -> str:
     """Give the hash that stands for a participant in this poll."""
     return hashlib.blake2b(identity.encode(), key=key, digest_size=16).hexdigest()
-
-
-def mark_of(key: bytes, identity: str) -> str:
-    """Give the short hash by which a poll that is not anonymous knows a voter again."""
-    return base64.b64encode(hashlib.blake2b(identity.encode(), key=key, digest_size=12).digest()).decode()
 
 
 def seal(key: bytes, voter: str, ballot: Ballot, asked: Question) -> bytes:

@@ -31,7 +31,7 @@ class Speaking(Plugin[Polls, PollsSettings]):
     anonymous polls, and leaderboards.
     """
 
-    state_version = 3
+    state_version = 4
 
     def __init__(self) -> None:
         self._keys: dict[str, bytes] = {}
@@ -64,7 +64,7 @@ class Speaking(Plugin[Polls, PollsSettings]):
     # -- anonymous polls ----------------------------------------------------------------------------
 
     def key(self, poll: Poll, ctx: Context) -> bytes:
-        """Give the key of an open poll: it reads an anonymous one's ballots, and knows voters of the others again."""
+        """Give the key of an open anonymous poll."""
         found = self._keys.get(poll.poll_id)
         if found is None:
             found = self._keys[poll.poll_id] = ctx.secret(f"ballots.{poll.poll_id}")
@@ -97,10 +97,18 @@ class Speaking(Plugin[Polls, PollsSettings]):
         assert found is not None
         return found
 
+    def voted_as(self, poll: Poll, identity: str) -> str:
+        """Give the name that someone's vote stands under in a poll that is not anonymous: erased since, a pseudonym."""
+        if identity not in poll.ballots:
+            for name in self.hall.erased_as(identity):
+                if name in poll.ballots:
+                    return name
+        return identity
+
     def own_ballot(self, poll: Poll, identity: str) -> Ballot | None:
         """Give someone's own vote."""
         if not poll.rules.anonymous:
-            return poll.ballot(identity)
+            return poll.ballot(self.voted_as(poll, identity))
         key = self._keys.get(poll.poll_id)
         if key is None:
             return None
@@ -112,8 +120,12 @@ class Speaking(Plugin[Polls, PollsSettings]):
         """Tell whether someone's vote was taken out because they had left."""
         if not poll.dropped:
             return False
-        key = self._keys.get(poll.poll_id) if poll.rules.anonymous else None
-        return (identity if key is None else voter_of(key, identity)) in poll.dropped
+        if poll.rules.anonymous:
+            key = self._keys.get(poll.poll_id)
+            return key is not None and voter_of(key, identity) in poll.dropped
+        if identity in poll.dropped:
+            return True
+        return any(name in poll.dropped for name in self.hall.erased_as(identity)) and identity not in poll.ballots
 
     # -- results ------------------------------------------------------------------------------------
 

@@ -62,9 +62,7 @@ class Poll(Question):
     suggested: dict[str, str] = {}
     """Options that wait for approval, each with who suggested it."""
     suggestions: dict[str, int] = {}
-    """How many options someone has suggested: by their mark, in older journals by their identity."""
-    marks: dict[str, Identity] = {}
-    """While it runs: whose vote is whose, by the poll's key. It outlives the erasure of an identity."""
+    """How many options someone has suggested."""
     dropped: set[Identity] = set()
     """Whose vote was taken out because they had left, and who haven't voted again (an anonymous poll's hashes)."""
 
@@ -194,7 +192,6 @@ class Polls(State):
             poll.suggested = dict.fromkeys(poll.suggested, "")
             poll.suggestions = {}
             poll.dropped = set()
-        poll.marks = {}
 
     def on_poll_reopened(self, event: PollReopened) -> None:
         """Take votes again."""
@@ -203,7 +200,6 @@ class Polls(State):
             poll.paused_ms += event.reopened_at - poll.closed_at
         poll.closed_at = None
         poll.closes_at = event.closes_at
-        poll.marks = dict(event.marks)
 
     def on_poll_published(self, event: PollPublished) -> None:
         """Show the results to everybody."""
@@ -232,8 +228,6 @@ class Polls(State):
             poll.names[identity] = event.name
         if event.name:
             self.names[identity] = event.name
-        if event.mark:
-            poll.marks[event.mark] = identity
         if poll.dropped:
             poll.dropped.discard(identity)
         if rules.weights is not None:
@@ -286,8 +280,7 @@ class Polls(State):
         """Remember a suggestion until it is decided."""
         poll = self.polls[event.poll_id]
         poll.suggested[event.text] = event.by
-        by = event.mark or event.by
-        poll.suggestions[by] = poll.suggestions.get(by, 0) + 1
+        poll.suggestions[event.by] = poll.suggestions.get(event.by, 0) + 1
 
     def on_option_added(self, event: OptionAdded) -> None:
         """Let a suggested option be voted for."""

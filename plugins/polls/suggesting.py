@@ -10,7 +10,7 @@ from plugins.polls.define import malformed
 from plugins.polls.events import OptionAdded, OptionRefused, OptionSuggested
 from plugins.polls.leaving import Leaving
 from plugins.polls.life import Life
-from plugins.polls.sealing import mark_of, voter_of
+from plugins.polls.sealing import voter_of
 from plugins.polls.state import Poll
 from plugins.polls.texts import clean, fold_text
 from plugins.polls.voting import in_payload
@@ -31,13 +31,12 @@ class Suggesting(Leaving, Life):
             text = self._new_option(poll, body.text, ctx)
         except Refuse as refusal:
             raise in_payload(refusal) from None
-        by, key = ctx.sender.identity, self.key(poll, ctx)
-        mark = voter_of(key, by) if poll.rules.anonymous else mark_of(key, by)
-        by = mark if poll.rules.anonymous else by
+        by = ctx.sender.identity
+        names = (voter_of(self.key(poll, ctx), by),) if poll.rules.anonymous else (by, *self.hall.erased_as(by))
         most = self.settings.options_per_participant
-        if poll.suggestions.get(mark, 0) + (0 if by == mark else poll.suggestions.get(by, 0)) >= most:
+        if sum(poll.suggestions.get(name, 0) for name in names) >= most:
             raise Refuse("forbidden", f"you have suggested {counted(most, 'option')} already, which is the limit")
-        ctx.record(OptionSuggested(poll.poll_id, text, by, mark))
+        ctx.record(OptionSuggested(poll.poll_id, text, names[0]))
         if poll.rules.user_options == "free":
             self._add(poll, text, ctx)
         else:

@@ -6,7 +6,7 @@ from plugins.polls.asked import WHOLE
 from plugins.polls.bodies import Vote
 from plugins.polls.events import SealedVote, Voted, VoteWithdrawn
 from plugins.polls.kinds import KINDS
-from plugins.polls.sealing import mark_of, seal, unseal, voter_of
+from plugins.polls.sealing import seal, unseal, voter_of
 from plugins.polls.speaking import Speaking
 from plugins.polls.state import Poll
 from plugins.polls.tally import Ballot
@@ -56,12 +56,9 @@ class Voting(Speaking):
         """Take the sender's vote out again: `options: []`. False where they have none that could be taken back."""
         voter = ctx.sender.identity
         ballot = self.own_ballot(poll, voter)
-        if ballot is None and not poll.rules.anonymous:
-            voter = self._erased(poll, voter, ctx)
-            ballot = poll.ballot(voter)
         if ballot is None:
             return poll.min_choices == 0
-        known_as = voter_of(self.key(poll, ctx), voter) if poll.rules.anonymous else voter
+        known_as = voter_of(self.key(poll, ctx), voter) if poll.rules.anonymous else self.voted_as(poll, voter)
         was_inferred = known_as in poll.inferred
         _may_change(poll, same=False, inferred=ctx.sender.inferred, was_inferred=was_inferred)
         self.withdraw(poll, voter, ballot, "voter", ctx)
@@ -75,7 +72,7 @@ class Voting(Speaking):
             ctx.record(VoteWithdrawn(poll.poll_id, voter, reason))
             KINDS[poll.rules.kind].add(poll, tally, ballot, -1)
         else:
-            ctx.record(VoteWithdrawn(poll.poll_id, identity, reason))
+            ctx.record(VoteWithdrawn(poll.poll_id, self.voted_as(poll, identity), reason))
         self.say_results(poll, ctx)
 
     # -- named polls --------------------------------------------------------------------------------
@@ -83,11 +80,8 @@ class Voting(Speaking):
     def _take(self, poll: Poll, ballot: Ballot, ctx: Context) -> bool:
         identity = ctx.sender.identity
         inferred = ctx.sender.inferred
-        mark = mark_of(self.key(poll, ctx), identity)
-        before = poll.ballots.get(identity)
-        earlier = identity
-        if before is None and (earlier := poll.marks.get(mark, identity)) != identity:
-            before = poll.ballots.get(earlier)
+        earlier = self.voted_as(poll, identity)
+        before = poll.ballots.get(earlier)
         if before is not None:
             was_inferred = earlier in poll.inferred
             same = before == ballot.choices and poll.texts.get(earlier, "") == ballot.text
@@ -101,24 +95,20 @@ class Voting(Speaking):
         rules = poll.rules
         name = self._new_name(ctx)
         if rules.kind == "choice" and rules.weights is None:
-            ctx.record(Voted(poll.poll_id, identity, ballot.choices, inferred, name=name, mark=mark))
+            ctx.record(Voted(poll.poll_id, identity, ballot.choices, inferred, name=name))
             return True
         if rules.quiz is None:
             took = 0
         else:
             name = ctx.sender.name[:64]
         weight = WHOLE if rules.weights is None else rules.weights.of(identity, ctx.sender.role.label)
-        ctx.record(Voted(poll.poll_id, identity, ballot.choices, inferred, ballot.text, took, name, weight, mark))
+        ctx.record(Voted(poll.poll_id, identity, ballot.choices, inferred, ballot.text, took, name, weight))
         return True
 
     def _new_name(self, ctx: Context) -> str:
         """Give the sender's name where it isn't known yet: exports show it beside the identity."""
         name = ctx.sender.name[:64]
         return "" if name == self.state.names.get(ctx.sender.identity, ctx.sender.identity) else name
-
-    def _erased(self, poll: Poll, identity: str, ctx: Context) -> str:
-        """Give what somebody is called in a poll in which they voted before they were erased."""
-        return poll.marks.get(mark_of(self.key(poll, ctx), identity), identity)
 
     def _took(self, poll: Poll, now: int) -> int:
         return max(0, now - (poll.opened_at or now) - poll.paused_ms)

@@ -110,7 +110,6 @@ class _Erase(msgspec.Struct, frozen=True):
     """Someone is to be erased from this session; `done` hears how many events named them, `None` if it is over."""
 
     identity: str
-    pseudonym: str
     done: asyncio.Future[int | None]
 
     def over(self) -> None:
@@ -214,6 +213,10 @@ class Hall:
         """See `HallView.roster`."""
         return self._roster
 
+    def erased_as(self, identity: str) -> tuple[str, ...]:
+        """See `HallView.erased_as`."""
+        return self._session.erased_as(identity) if self._session else ()
+
     # -- what the process asks ----------------------------------------------------------------------------
 
     @property
@@ -279,7 +282,7 @@ class Hall:
             return True
         return self._session is not None and is_expected(self._session.plugins, identity, self._calls)
 
-    async def erase(self, identity: str, pseudonym: str, *, unseen: bool = False) -> int | None:
+    async def erase(self, identity: str, *, unseen: bool = False) -> int | None:
         """Erase someone from this session's journal and memory; gives how many events named them.
 
         A session that doesn't name them goes on undisturbed. `unseen`: the journal can't tell that, because they were
@@ -291,7 +294,7 @@ class Hall:
         if self.status == "ended":
             return None
         done: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
-        self._mailbox.note(_Erase(identity, pseudonym, done))
+        self._mailbox.note(_Erase(identity, done))
         return await done
 
     async def _names(self, decider: Decider, identity: str) -> bool:
@@ -411,7 +414,7 @@ class Hall:
             self._earlier = await self._recall(info)
         self._session = session
         self._notes.begin(info)
-        self._roster.distrust(session.core.distrusted)
+        self._roster.distrust(session.core.distrusted, session.erased_as)
         self._debtor.begin(info, session.core.debts())
         self.status = "live" if self._keeper.seat is not None else "starting"
         log.info("hall.opened", hall=self.name, session=info.id, epoch=info.epoch, seq=session.seq)
@@ -480,8 +483,8 @@ class Hall:
         journal, rules, only = self._services.journal, self._services.rules(), self._session.info.id
         counts: list[int] = []
         for each in self._to_erase:
-            counts.append(await journal.erase(each.identity, each.pseudonym, rules, only=only))
-            self._people.erased(each.identity, each.pseudonym)
+            counts.append(await journal.erase(each.identity, rules, only=only))
+            self._people.erased(each.identity)
         return counts
 
     def _tell_erased(self, counts: list[int]) -> None:

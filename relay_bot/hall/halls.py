@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import secrets
 import time
 from fnmatch import fnmatchcase
 from typing import Any, Final
@@ -273,26 +272,23 @@ class Halls:
 
         Raises `Unavailable` where the journal can't be written.
         """
-        pseudonym = f"erased-{secrets.token_hex(8)}"
         services, asked = self._services, self.all()
-        events, live = await self._erase_in(asked, identity, pseudonym)
-        events += await services.journal.erase(identity, pseudonym, services.rules(), besides=live)
+        events, live = await self._erase_in(asked, identity)
+        events += await services.journal.erase(identity, services.rules(), besides=live)
         await services.shelf.load()
         # Those found meanwhile may have read their journal before it was erased from.
         late = [hall for hall in self.all() if hall not in asked]
-        found, _ = await self._erase_in(late, identity, pseudonym, unseen=True)
+        found, _ = await self._erase_in(late, identity, unseen=True)
         return events + found
 
-    async def _erase_in(
-        self, halls: list[Hall], identity: str, pseudonym: str, *, unseen: bool = False
-    ) -> tuple[int, list[int]]:
+    async def _erase_in(self, halls: list[Hall], identity: str, *, unseen: bool = False) -> tuple[int, list[int]]:
         """Erase someone from the sessions of halls, from those also that are about to open one.
 
         Gives how many events named them, and the sessions that this was done in.
         """
         try:
             async with asyncio.timeout(_ERASE_SECONDS):
-                counts = await asyncio.gather(*(hall.erase(identity, pseudonym, unseen=unseen) for hall in halls))
+                counts = await asyncio.gather(*(hall.erase(identity, unseen=unseen) for hall in halls))
         except TimeoutError:
             raise Unavailable("a hall can't be erased from now; send again") from None
         done = [

@@ -33,6 +33,10 @@ class PastHall:
         """See `HallView.seq`."""
         return self.session.seq if self.session else 0
 
+    def erased_as(self, identity: str) -> tuple[str, ...]:
+        """See `HallView.erased_as`: the session is over, and so nobody is known again in it."""
+        return ()
+
 
 class Past:
     """Asks the sessions that have ended, one at a time: each is read into memory, and forgotten again."""

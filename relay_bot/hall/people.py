@@ -96,9 +96,9 @@ class People:
         """Hear that a session was opened: what the plugins were told is what its journal says."""
         self._telling.begin(decider.session)
 
-    def erased(self, identity: str, pseudonym: str) -> None:
+    def erased(self, identity: str) -> None:
         """Hear that somebody was erased from the journal."""
-        self._telling.erased(identity, pseudonym)
+        self._telling.erased(identity)
 
     def catch_up(self, decider: Decider) -> None:
         """Tell the plugins who came, changed and left while there was no session that could hear it."""

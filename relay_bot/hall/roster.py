@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 import msgspec
@@ -80,6 +80,7 @@ class HallRoster:
         self._since: dict[str, float] = {}
         self.distrusted: dict[str, str] = {}
         """Who may write their own words, or could, with the last name that was not their own word."""
+        self._erased_as: Callable[[str], tuple[str, ...]] = lambda _: ()
         self._names = ShownNames(reserved)
         self._renamed: set[str] = set()
 
@@ -108,7 +109,7 @@ class HallRoster:
         return Participant(
             identity,
             self._names.shown(identity, name),
-            role_of(presence, self._configured, own_words=identity in self.distrusted),
+            role_of(presence, self._configured, own_words=self.is_distrusted(identity)),
             presence.can_publish,
             presence.can_publish_data,
             presence.can_subscribe,
@@ -120,12 +121,22 @@ class HallRoster:
 
     def _name_of(self, presence: Presence) -> str:
         identity, name = presence.identity, one_line(presence.name)[:_NAME_CHARS]
-        if presence.can_update_metadata and identity not in self.distrusted:
+        if not self.is_distrusted(identity) and presence.can_update_metadata:
             self.distrusted[identity] = self._names.given(identity) if identity in self._people else name
         return self.distrusted.get(identity, name)
 
-    def distrust(self, known: Mapping[str, str]) -> None:
-        """Learn from the journal whose words are their own: identity → the name that is kept for them."""
+    def is_distrusted(self, identity: str) -> bool:
+        """Tell whether somebody's words about themselves are their own; an erasure, which takes the name, stays so."""
+        if identity not in self.distrusted and any(name in self.distrusted for name in self._erased_as(identity)):
+            self.distrusted[identity] = ""
+        return identity in self.distrusted
+
+    def distrust(self, known: Mapping[str, str], erased_as: Callable[[str], tuple[str, ...]]) -> None:
+        """Learn from the journal whose words are their own: identity → the name that is kept for them.
+
+        `erased_as`: see `HallView.erased_as`.
+        """
+        self._erased_as = erased_as
         self.distrusted |= known
 
     def take_renamed(self) -> list[Participant]:

@@ -16,6 +16,7 @@ from relay_bot.hall.staged import Staged
 from relay_bot.hall.supervisor import place_of
 from relay_bot.journal.batch import EventRow, Kept, Lots, Redaction, SessionInfo, SnapshotRow
 from relay_bot.journal.events import Event, EventRefused, EventTable, State
+from relay_bot.journal.pseudonyms import KEY_NAME, pseudonyms
 from relay_bot.journal.writer import Journal
 from relay_bot.plugin import HallView, Plugin, PluginSpec, own_methods
 
@@ -110,6 +111,11 @@ class Session:
     def closed(self) -> bool:
         """Tell whether a plugin that judges who may speak or stay is left out: then only hosts are let through."""
         return self._closed
+
+    def erased_as(self, identity: str) -> tuple[str, ...]:
+        """See `HallView.erased_as`."""
+        secret = self.secrets.get(KEY_NAME)
+        return () if secret is None else pseudonyms(secret, identity)
 
     # -- recording ----------------------------------------------------------------------------------
 

@@ -27,8 +27,8 @@ class Telling:
         """By identity and plugin: how they looked when that plugin last heard of them."""
         self._bare: dict[str, list[Participant]] = {}
         """By identity: how the journal says they looked, which is not all that can be seen."""
-        self._erased: dict[str, str] = {}
-        """Who was erased from the journal while they were here, and the pseudonym that the journal has for them."""
+        self._erased: set[str] = set()
+        """Who was erased from the journal while they were here."""
         self._again: dict[tuple[str, str], tuple[int, float]] = {}
         """By plugin and identity: how often it failed, and when it is told again (monotonic seconds)."""
 
@@ -47,14 +47,15 @@ class Telling:
                     seen = before.get(identity, {}).get(plugin)
                     told[plugin] = seen if seen is not None and _look(seen) == _look(look) else look
 
-        for identity, pseudonym in self._erased.items():  # to them nothing has happened: nobody is told of it
-            if self._told.pop(pseudonym, None) is not None and identity in before:
+        for identity in self._erased:  # to them nothing has happened: nobody is told of it
+            known_as = [name for name in session.erased_as(identity) if self._told.pop(name, None) is not None]
+            if known_as and identity in before:
                 self._told[identity] = before[identity]
 
-    def erased(self, identity: str, pseudonym: str) -> None:
+    def erased(self, identity: str) -> None:
         """Hear that somebody was erased from the journal: what they are told of from now on is not written there."""
         if identity in self._told:
-            self._erased[identity] = pseudonym
+            self._erased.add(identity)
 
     def known(self) -> list[str]:
         """List whom any plugin was told of."""
@@ -111,7 +112,7 @@ class Telling:
         if gone and look is not None and identity not in self._erased:
             decider.record_told(core.Told(identity, *_look(look), False, tuple(gone)))
         if not told:
-            self._erased.pop(identity, None)
+            self._erased.discard(identity)
 
     # -- again ------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from relay_bot.journal.erasing import Rules, erased, erased_document
+from relay_bot.journal.pseudonyms import Pseudonyms, some_pseudonym
 
 _ROWS_A_READ: Final = 2_000
 _MAY_NAME: Final = "(instr({0}, ?) > 0 OR instr({0}, x'5c') > 0)"
@@ -39,6 +40,8 @@ class Named(msgspec.Struct, frozen=True):
 
     events: list[Change]
     documents: list[DocumentChange]
+    secrets: dict[int, tuple[bytes, bytes]] = {}
+    """See `Pseudonyms.secrets`."""
 
     def __len__(self) -> int:
         return len(self.events) + len(self.documents)
@@ -57,14 +60,17 @@ class Scope(msgspec.Struct, frozen=True):
         return f"session NOT IN ({','.join('?' * len(self.besides))})", self.besides
 
 
-def find(reader: sqlite3.Connection, identity: str, pseudonym: str, rules: Rules, scope: Scope) -> Named:
+def find(reader: sqlite3.Connection, identity: str, rules: Rules, scope: Scope) -> Named:
     """Find what names a participant, and how it is without them."""
-    documents = [] if scope.only is not None else _documents(reader, identity, pseudonym, rules)
-    events = list(_events(reader, identity, pseudonym, rules, scope))
-    return Named(events, documents)
+    chosen = Pseudonyms(reader, identity)
+    documents = [] if scope.only is not None else _documents(reader, identity, some_pseudonym(), rules)
+    events = list(_events(reader, identity, chosen, rules, scope))
+    return Named(events, documents, chosen.secrets)
 
 
-def _events(reader: sqlite3.Connection, identity: str, pseudonym: str, rules: Rules, scope: Scope) -> Iterator[Change]:
+def _events(
+    reader: sqlite3.Connection, identity: str, chosen: Pseudonyms, rules: Rules, scope: Scope
+) -> Iterator[Change]:
     condition, parameters = scope.condition()
     after = (0, 0)
     while True:
@@ -74,7 +80,7 @@ def _events(reader: sqlite3.Connection, identity: str, pseudonym: str, rules: Ru
             (*parameters, *after, identity.encode()),
         ).fetchall()
         for session, seq, kind, body in rows:
-            new = erased(kind, body, identity, pseudonym, rules)
+            new = erased(kind, body, identity, chosen.of(session), rules)
             if new is not None:
                 yield Change(session, seq, body, *new)
         if len(rows) < _ROWS_A_READ:

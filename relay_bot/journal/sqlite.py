@@ -33,6 +33,7 @@ from relay_bot.journal.batch import (
 )
 from relay_bot.journal.erasing import Rule, Rules
 from relay_bot.journal.finding import Named, Scope, find
+from relay_bot.journal.pseudonyms import KEY_NAME
 
 log = structlog.get_logger("journal")
 
@@ -343,12 +344,15 @@ class SqliteStore:
         """
         count = 0
         with self._transaction():
+            overtaken = {session for session, (old, new) in named.secrets.items() if not self._keyed(session, old, new)}
             for each in named.events:
+                if each.session in overtaken:
+                    continue  # it is found again, and gets another pseudonym
                 count += self._execute(
                     "UPDATE events SET kind = ?, body = ? WHERE session = ? AND seq = ? AND CAST(body AS BLOB) = ?",
                     (each.kind, each.body, each.session, each.seq, each.old),
                 ).rowcount
-            for session in {each.session for each in named.events}:
+            for session in {each.session for each in named.events} - overtaken:
                 self._execute("DELETE FROM snapshots WHERE session = ?", (session,))
                 self._execute("DELETE FROM answers WHERE session = ? AND substr(answer, 1, 1) = x'02'", (session,))
                 self._execute("UPDATE answers SET answer = x'00' WHERE session = ? AND length(answer) > 1", (session,))
@@ -360,6 +364,20 @@ class SqliteStore:
         self._purge_soon()
         self.purge()
         return count
+
+    def _keyed(self, session: int, old: bytes, new: bytes) -> bool:
+        """Put the key of a session's pseudonyms in its place, see `Pseudonyms`; tells whether the old one was there.
+
+        Nothing is put where the session has ended meanwhile: its key would be destroyed now.
+        """
+        if self._execute("SELECT 1 FROM sessions WHERE id = ? AND ended_at IS NULL", (session,)).fetchone() is None:
+            return True
+        row = self._execute("SELECT value FROM secrets WHERE session = ? AND name = ?", (session, KEY_NAME)).fetchone()
+        if (row[0] if row else b"") != old:
+            return False
+        if new != old:
+            self._insert("secrets", 3, [(session, KEY_NAME, new)], "OR REPLACE")
+        return True
 
     def declare(self, rules: Rules) -> None:
         """Keep what plugins declare of their events; what was declared before stays, for what was kept then."""
@@ -431,11 +449,11 @@ class SqliteStore:
         rows = self._read("SELECT name, rule FROM declared", ())
         return {name: msgspec.json.decode(rule, type=Rule) for name, rule in rows}
 
-    def find(self, identity: str, pseudonym: str, rules: Rules, scope: Scope) -> Named:
+    def find(self, identity: str, rules: Rules, scope: Scope) -> Named:
         """See `relay_bot.journal.finding.find`."""
         try:
             with contextlib.closing(self._reader()) as reader:
-                return find(reader, identity, pseudonym, rules, scope)
+                return find(reader, identity, rules, scope)
         except sqlite3.Error as error:
             raise Unavailable(f"the journal can't be read: {error}") from error
 

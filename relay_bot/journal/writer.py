@@ -124,7 +124,6 @@ class Journal:
     async def erase(
         self,
         identity: str,
-        pseudonym: str,
         rules: Rules,
         *,
         only: int | None = None,
@@ -138,7 +137,7 @@ class Journal:
         async with self._erasing:
             everything = await self._with_declared(rules)
             for _ in range(_ERASING_ROUNDS):  # another process may erase somebody else from the same events
-                found = await asyncio.to_thread(self._opened().find, identity, pseudonym, everything, scope)
+                found = await asyncio.to_thread(self._opened().find, identity, everything, scope)
                 if not found:
                     break
                 count += await self._call(lambda store, found=found: store.rewrite(found))
@@ -147,7 +146,7 @@ class Journal:
     async def names(self, session: int, identity: str, rules: Rules) -> bool:
         """Tell whether anything that is kept of a session names a participant; nobody waits for it who commits."""
         everything = await self._with_declared(rules)
-        return bool(await asyncio.to_thread(self._opened().find, identity, "", everything, Scope(session)))
+        return bool(await asyncio.to_thread(self._opened().find, identity, everything, Scope(session)))
 
     async def _with_declared(self, rules: Rules) -> Rules:
         return {**await asyncio.to_thread(self._opened().declared), **rules}

@@ -72,15 +72,15 @@ async def test_a_fenced_hall_says_nothing_and_answers_no_request(tmp_path: Path)
 async def test_a_session_that_is_read_again_is_not_taken_back_from_another(tmp_path: Path) -> None:
     async with HallKit.open(tmp_path, {"polls": {}}) as kit:
         other = await claimed_by_another(kit)
-        assert await kit.hall.erase("nobody", "erased-1", unseen=True) in (0, None)  # it is read again for that
+        assert await kit.hall.erase("nobody", unseen=True) in (0, None)  # it is read again for that
         await kit.until(lambda: kit.hall.ownership.lost)
         assert await kit.journal.holds(other)
 
 
 async def test_a_hall_that_reads_its_own_session_again_holds_it(tmp_path: Path) -> None:
     async with HallKit.open(tmp_path, {"polls": {}}) as kit:
-        for number in range(5):
-            await asyncio.gather(kit.hall.erase("nobody", f"erased-{number}", unseen=True), kit.hall.ownership.holds())
+        for _ in range(5):
+            await asyncio.gather(kit.hall.erase("nobody", unseen=True), kit.hall.ownership.holds())
         assert await kit.hall.ownership.holds()
         assert not kit.hall.ownership.lost
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sqlite3
 import tempfile
 from functools import cache
@@ -95,11 +96,11 @@ async def test_a_timer_of_somebody_with_a_longer_name_stays_theirs(tmp_path: Pat
         await kit.join("anna@example.com")
         for identity in ("anna", "anna@example.com"):
             await kit.call("moderation", "decide", action="mute", participant_id=identity, duration_seconds=900)
-        assert await kit.hall.erase("anna", "erased-1")
+        assert await kit.hall.erase("anna")
         await kit.settle()
         assert kit.hall.session is not None
         names = {name.split("\n")[2] for name in kit.hall.session.core.timers}
-        assert names == {"erased-1", "anna@example.com"}
+        assert names == {*kit.hall.erased_as("anna"), "anna@example.com"}
 
 
 @pytest.mark.parametrize("identity", ["text", "anna", "0", "👍", 'a"b', "open", "ä" * 256])
@@ -107,7 +108,7 @@ async def test_the_others_and_the_hall_stay_as_they_are(tmp_path: Path, identity
     async with HallKit.open(tmp_path, PLUGINS) as kit:
         await live_through(kit, identity)
         before = {name: msgspec.json.decode(state) for name, state in kit.fingerprints().items()}
-        assert await kit.hall.erase(identity, "erased-1")
+        assert await kit.hall.erase(identity)
         await kit.settle()
         live, replayed = await kit.live_and_replayed()
         assert live == replayed
@@ -198,9 +199,10 @@ async def test_an_identity_is_found_however_it_is_escaped(tmp_path: Path, identi
         other.close()
         said = {"say.said": load_rule()}
         assert await journal.names(1, identity, said)
-        assert await journal.erase(identity, "X", said) == 1
+        assert await journal.erase(identity, said) == 1
         kept = [row[4] for row in await journal.read_events(1, 0, 10)]
-        assert kept == [b'{"identity":"X"}', b'{"identity":"annabel"}', b"not JSON: anna"]
+        assert re.fullmatch(rb'{"identity":"erased-\w{24}"}', kept.pop(0))
+        assert kept == [b'{"identity":"annabel"}', b"not JSON: anna"]
     finally:
         await journal.stop()
 
@@ -222,8 +224,9 @@ async def test_what_was_declared_once_holds_for_a_plugin_that_is_gone(tmp_path: 
             ):
                 other.execute("INSERT INTO events VALUES (1, ?, 0, ?, ?)", (seq + 1, kind, body))
         other.close()
-        assert await journal.erase("text", "X", {}) == 2
+        assert await journal.erase("text", {}) == 2
         kept = [(row[3], row[4]) for row in await journal.read_events(1, 0, 10)]
-        assert kept == [("say.said", b'{"identity":"X","text":"text"}'), (ERASED_KIND, b"{}")]
+        assert re.fullmatch(rb'{"identity":"erased-\w{24}","text":"text"}', kept[0][1])
+        assert kept[1] == (ERASED_KIND, b"{}")
     finally:
         await journal.stop()

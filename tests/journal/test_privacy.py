@@ -67,13 +67,13 @@ async def test_an_erased_participant_is_in_no_byte_of_the_database(tmp_path: Pat
         alice, bob = await kit.join("alice-4711"), await kit.join("bob")
         await alice.ask("say", {"text": "my secret wish"})
         await bob.ask("say", {"text": "hello", "about": "alice-4711"})
-        erasing = asyncio.create_task(kit.hall.erase("alice-4711", "erased-1"))
+        erasing = asyncio.create_task(kit.hall.erase("alice-4711"))
         await bob.until_taken("say", {"text": "I speak meanwhile"})
         assert await erasing == 2
         await kit.settle()
         session = kit.hall.session
         assert session is not None
-        assert session.plugins["say"].state.by == {"erased-1": 1, "bob": 2}
+        assert session.plugins["say"].state.by == {kit.hall.erased_as("alice-4711")[0]: 1, "bob": 2}
         assert kit.fingerprints() == await kit.replayed()
         await kit.stop()
     left = everything(tmp_path)
@@ -269,7 +269,7 @@ async def test_votes_in_flight_wait_while_a_session_is_read_again(tmp_path: Path
         alice = await kit.join("alice-4711")
         await alice.ask("say", {"text": "my secret wish"})
         voters = [await kit.join(f"voter-{number}") for number in range(60)]
-        erasing = asyncio.create_task(kit.hall.erase("alice-4711", "erased-1"))
+        erasing = asyncio.create_task(kit.hall.erase("alice-4711"))
         while not erasing.done():
             await asyncio.gather(*(voter.ask("say", {"text": "aye"}) for voter in voters))
         assert await erasing == 1

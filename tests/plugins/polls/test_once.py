@@ -29,8 +29,8 @@ async def _code(asked: Any) -> str:
 async def _erase(kit: HallKit, guest: Guest, times: int = 1) -> Guest:
     guest.leave()
     await kit.settle()
-    for number in range(times):
-        await kit.hall.erase(guest.identity, f"erased-{number}")
+    for _ in range(times):
+        await kit.hall.erase(guest.identity)
     await kit.settle()
     return await kit.join(guest.identity, name="Ann again")
 
@@ -90,13 +90,37 @@ async def test_a_poll_that_is_opened_again_knows_its_voters(kit: HallKit, host: 
     assert (await _shown(kit))["counts"] == [0, 1]
 
 
-async def test_the_key_is_gone_when_the_poll_is_closed(kit: HallKit, host: Guest, ann: Guest) -> None:
+@pytest.mark.parametrize("more", [{}, {"kind": "ranking"}, {"weights": {"roles": {"viewer": 2}}}])
+async def test_erased_again_and_again(kit: HallKit, host: Guest, ann: Guest, more: dict[str, Any]) -> None:
+    await host.ask("poll", POLL | more)
+    for number in range(4):
+        vote = {"ranking": [number % 2, 1 - number % 2]} if "kind" in more else {"option": number % 2}
+        await ann.ask("poll_response", {"poll_id": "p"} | vote)
+        ann = await _erase(kit, ann)
+        assert (await _shown(kit))["total_voters"] == 1
+        await kit.settle()
+        assert kit.fingerprints() == await kit.replayed()
+    assert len(kit.hall.erased_as("ann")) == 4
+
+
+async def test_what_counts_is_shown_to_those_who_were_erased(kit: HallKit, host: Guest, ann: Guest) -> None:
+    await host.ask("poll", POLL | {"allow_revote": False})
+    await ann.ask("poll_response", {"poll_id": "p", "option": 1})
+    ann = await _erase(kit, ann)
+    assert (await ann.ask("sync", {}))["polls"][0]["my_vote"] == [1]
+    assert await _code(ann.ask("poll_response", {"poll_id": "p", "option": 0})) == "already_voted"
+    other = await kit.join("other")
+    assert (await other.ask("sync", {}))["polls"][0]["my_vote"] is None
+    await other.ask("poll_response", {"poll_id": "p", "option": 0})
+    assert (await _shown(kit))["counts"] == [1, 1]
+
+
+async def test_a_vote_is_taken_back_after_an_erasure(kit: HallKit, host: Guest, ann: Guest) -> None:
     await host.ask("poll", POLL)
-    await ann.ask("poll_response", {"poll_id": "p", "option": 0})
-    assert kit.hall.session is not None
-    assert any(name.endswith("ballots.p") for name in kit.hall.session.secrets)
-    await host.ask("poll_close", {"poll_id": "p"})
-    assert not any(name.endswith("ballots.p") for name in kit.hall.session.secrets)
+    await ann.ask("poll_response", {"poll_id": "p", "option": 1})
+    ann = await _erase(kit, ann)
+    await ann.ask("poll_response", {"poll_id": "p", "options": []})
+    assert (await _shown(kit))["counts"] == [0, 0]
 
 
 # -- a page that is loaded anew ------------------------------------------------------------------------------
@@ -144,6 +168,23 @@ async def test_whoever_stays_away_loses_the_vote_and_hears_it(tmp_path: Path, an
         assert (await _shown(kit))["counts"] == [0, 1]
         await kit.settle()
         assert kit.fingerprints() == await kit.replayed()
+
+
+async def test_a_grace_that_runs_at_the_erasure_ends_with_coming_again(tmp_path: Path) -> None:
+    async with _dropping(tmp_path, 0.5) as kit:
+        host, ann = await kit.join("host", role="host"), await kit.join("ann")
+        await host.ask("poll", POLL)
+        await ann.ask("poll_response", {"poll_id": "p", "option": 0})
+        ann = await _erase(kit, ann)
+        await host.ask("poll", {"poll_id": "later", "question": "?", "options": ["a", "b"], "duration_seconds": 0.8})
+        await host.wait("poll_closed", lambda said: said["poll_id"] == "later")  # the grace is over
+        assert (await _shown(kit))["counts"] == [1, 0]
+        ann.leave()
+        await host.wait("poll_results", lambda said: said["poll_id"] == "p" and said["counts"] == [0, 0])
+        ann = await kit.join("ann")
+        assert (await ann.wait("poll_vote_dropped"))["poll_id"] == "p"
+        await ann.ask("poll_response", {"poll_id": "p", "option": 1})
+        assert "vote_dropped" not in (await ann.ask("sync", {}))["polls"][0]
 
 
 # -- taking it back -----------------------------------------------------------------------------------------------
