@@ -238,7 +238,7 @@ class ShowApi:
             raise ApiError(409, "conflict", "This name is the host's")
         here = {person.identity for person in people}
         identity, shown = self._names.choose(
-            room, name, proven=proven, taken=lambda each: each in here or self._is_taken(room, each)
+            room, name, proven=proven, taken=lambda each: each in here or self._is_taken(room, each, asked.role)
         )
         if asked.role == "host":
             self._claim_host(room, identity)
@@ -252,7 +252,10 @@ class ShowApi:
         )
         return ShowJoined(token, public_url(self._settings), room, asked.role)
 
-    def _is_taken(self, room: str, identity: str) -> bool:
+    def _is_taken(self, room: str, identity: str, role: str) -> bool:
+        roles = self._settings.roles
+        if identity in roles.moderators or (identity in roles.hosts and role != "host"):
+            return True  # who asks for that name here would have its rights
         if identity == self._settings.bot.identity:
             return True
         hall = self._halls.get(room)

@@ -25,7 +25,7 @@ from relay_bot.hall.plugins import load_plugins
 from relay_bot.journal.writer import Journal
 from relay_bot.livekit.rooms import RoomsError
 from relay_bot.livekit.tokens import join_token
-from relay_bot.settings import ControlSettings, Settings
+from relay_bot.settings import ControlSettings, RoleSettings, Settings
 from relay_bot.testing import Guest, HallKit
 from tests.control.support import LIVEKIT, TOKEN, Answer, KitHalls
 
@@ -116,8 +116,12 @@ class Show:
 
 
 @asynccontextmanager
-async def open_show(folder: Path) -> AsyncGenerator[Show]:
-    settings = Settings(livekit=LIVEKIT, control=ControlSettings(port=0, public_livekit_url="wss://show.example"))
+async def open_show(folder: Path, roles: RoleSettings | None = None) -> AsyncGenerator[Show]:
+    settings = Settings(
+        livekit=LIVEKIT,
+        control=ControlSettings(port=0, public_livekit_url="wss://show.example"),
+        roles=roles or RoleSettings(),
+    )
     journal = Journal(f"sqlite:///{folder / 'relay.db'}")
     await journal.start()
     try:
@@ -247,6 +251,15 @@ async def test_a_name_that_was_given_lately_is_taken(show: Show) -> None:
     assert [claims(token)["sub"] for token in tokens] == ["john-doe", "john-doe-2"]
     again = await show.post("/join", ask | {"participantToken": tokens[0]})
     assert claims(again.body["token"])["sub"] == "john-doe"
+
+
+async def test_a_name_with_rights_by_the_configuration_is_not_for_who_types_it_in(tmp_path: Path) -> None:
+    async with open_show(tmp_path, RoleSettings(hosts=frozenset({"boss"}), moderators=frozenset({"guard"}))) as show:
+        given: list[str] = []
+        for name, role in (("boss", "viewer"), ("guard", "viewer"), ("guard", "host"), ("boss", "viewer")):
+            ask = {"roomName": show.room, "participantName": name, "role": role}
+            given.append(claims((await show.post("/join", ask)).body["token"])["sub"])
+        assert given == ["boss-2", "guard-2", "guard-3", "boss-3"]
 
 
 @pytest.mark.parametrize("which", ["another name", "another room", "another key", "no token", 7])
