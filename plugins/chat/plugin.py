@@ -196,6 +196,8 @@ class ChatPlugin(Plugin[Chats, ChatSettings]):
                 key=message.message_id,
                 to=message.audience,
             )
+            if ctx.heard is False and ctx.provided is None:
+                ctx.publish("reaction", passing(body), to=message.audience, sender_id=identity)
         if ctx.provided is not None and message.to is not None:
             # Said here, or it would go on to everybody.
             ctx.publish("reaction", passing(body), to=message.audience, sender_id=identity)

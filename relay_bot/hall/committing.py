@@ -10,6 +10,7 @@ from typing import Final
 
 import structlog
 
+from relay_bot.hall import translating
 from relay_bot.hall.debts import Debtor
 from relay_bot.hall.feed import Feed
 from relay_bot.hall.gate import Gate
@@ -22,7 +23,6 @@ from relay_bot.journal.writer import Journal
 from relay_bot.observe import metrics
 from relay_bot.plugin import Role
 from relay_bot.settings import BotSettings
-from relay_bot.wire import dialects
 from relay_bot.wire.clock import now_ms
 from relay_bot.wire.refusal import Refuse
 
@@ -215,18 +215,23 @@ class Committer:
             return []  # an empty list would be everybody, to LiveKit
         if callable(to):
             to, receivers = (), to
-        made = [Packet(sent.data, to or (), receivers=receivers)]
-        speaker = self._speaker(sent)
-        for name in self._gate.heard_dialects:
-            said = dialects.say(name, sent.kind, sent.payload, sender=speaker, at_ms=now_ms(), extra=sent.extra)
-            if said is not None:
-                made.append(Packet(said, to or (), receivers=receivers))
-        return made
+        gate, speaker = self._gate, self._speaker(sent)
+        said = [*translating.packets(sent, speaker, gate.enabled_dialects, gate.heard_dialects, now_ms())]
+        if sent.greets:
+            said += translating.history(sent.payload, self._own_name, gate.heard_dialects, self._name_of)
+        return [Packet(data, to or (), topic, receivers=receivers) for data, topic in said]
 
     def _speaker(self, sent: Outgoing) -> tuple[str, str]:
         """Give the identity and the name that a dialect tells for the sender."""
         named: str | None = sent.payload.get("display_name") if sent.kind == "chat" else None
         if sent.sender_id is None:
             return self._bot.identity, named or self._bot.name
-        person = self._roster.get(sent.sender_id)
-        return sent.sender_id, named or (person.display_name if person else sent.sender_id)
+        return sent.sender_id, named or self._name_of(sent.sender_id)
+
+    @property
+    def _own_name(self) -> tuple[str, str]:
+        return self._bot.identity, self._bot.name
+
+    def _name_of(self, identity: str) -> str:
+        person = self._roster.get(identity)
+        return person.display_name if person else identity

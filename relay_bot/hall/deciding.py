@@ -508,6 +508,8 @@ class Decider:
         now = now_ms()
         for state, identities in alike.values():
             self._say("hall_state", state, identities, now)
+            said = self.turn.outgoing.pop()
+            self.turn.outgoing.append(msgspec.structs.replace(said, greets=True))
         if people:
             self.tell(lambda plugin, context: plugin.greet(people, context))
 

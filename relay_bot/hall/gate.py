@@ -161,9 +161,14 @@ class Gate:
         if show.is_spoken_by(person.metadata):
             self.hear("show")
 
+    @property
+    def enabled_dialects(self) -> frozenset[str]:
+        """The dialects that the configuration names."""
+        return self._dialects
+
     def hear(self, dialect: str) -> None:
         """Take note that a dialect is spoken here."""
-        if dialect in self._dialects:
+        if dialect in self._dialects or dialect == livekit_chat.NAME:
             self.heard_dialects.add(dialect)
 
     def forget(self, identity: str) -> None:

@@ -23,6 +23,8 @@ class Outgoing(msgspec.Struct, frozen=True, gc=False):
     sender_id: str | None
     extra: Mapping[str, Any] = {}
     """Fields that a backend provided and nobody here knows: the dialects' packets have them as well."""
+    greets: bool = False
+    """It is a `hall_state` for those who have come."""
 
 
 class Latest(msgspec.Struct, frozen=True):

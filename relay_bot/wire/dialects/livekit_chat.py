@@ -3,12 +3,15 @@
 `useChat` sends both, with the same id: they are one message.
 """
 
-from typing import Any
+import uuid
+from collections.abc import Mapping
+from typing import Any, Final
 
 import msgspec
 
 from relay_bot.wire.dialects.packet import LoosePacket, Spoken
 
+NAME: Final = "livekit_chat"
 TOPIC = "lk-chat-topic"
 
 
@@ -24,7 +27,7 @@ def read(packet: LoosePacket) -> Spoken | None:
     text = packet.text_or_none("message")
     if text is None:
         return None
-    return Spoken("livekit_chat", "chat", {"text": text}, packet.id, None)
+    return Spoken(NAME, "chat", {"text": text}, packet.id, None)
 
 
 def is_copy(data: bytes) -> bool:
@@ -40,4 +43,17 @@ def is_copy(data: bytes) -> bool:
 
 def read_stream(text: str, stream_id: str) -> Spoken:
     """Read a whole text stream."""
-    return Spoken("livekit_chat", "chat", {"text": text}, stream_id or None, None)
+    return Spoken(NAME, "chat", {"text": text}, stream_id or None, None)
+
+
+def say(kind: str, payload: Mapping[str, Any], *, sender: tuple[str, str], at_ms: int) -> bytes | None:
+    """Say a chat message or an announcement as the packet of older clients, which newer ones read as well.
+
+    Clients take the sender from the connection, which a hidden bot has no name on: so the text begins with it.
+    """
+    if kind not in ("chat", "announcement"):
+        return None
+    message_id = payload.get("message_id") or str(uuid.uuid4())
+    text = f"{sender[1]}: {payload.get('text', '')}"
+    # `type` is for pages of other kinds: all packets go to all, and theirs have one.
+    return msgspec.json.encode({"id": message_id, "timestamp": at_ms, "message": text, "type": NAME})
