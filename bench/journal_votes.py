@@ -166,6 +166,9 @@ async def measure(plan: Plan, *, killed: bool) -> Result:
         async with asyncio.timeout(_LIMIT):
             await _fill(link, hall, [_HOST, *(f"voter-{number}" for number in range(plan.voters))])
             await _open_poll(link, plan)
+            # Who joined is journaled as well, and is no part of this.
+            while not hall.is_settled():  # noqa: ASYNC110 (the hall has no event for it)
+                await asyncio.sleep(0.01)
             votes = list(_votes(plan))
             started, cpu_before = time.perf_counter(), time.process_time()
             await _cast(link, hall, votes)

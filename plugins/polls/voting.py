@@ -80,35 +80,30 @@ class Voting(Speaking):
     def _take(self, poll: Poll, ballot: Ballot, ctx: Context) -> bool:
         identity = ctx.sender.identity
         inferred = ctx.sender.inferred
-        earlier = self.voted_as(poll, identity)
-        before = poll.ballots.get(earlier)
+        earlier, before = identity, poll.ballots.get(identity)
+        if before is None:
+            earlier = self.voted_as(poll, identity)
+            before = poll.ballots.get(earlier)
         if before is not None:
             was_inferred = earlier in poll.inferred
             same = before == ballot.choices and poll.texts.get(earlier, "") == ballot.text
             if same and inferred == was_inferred:
                 return False
             _may_change(poll, same=same, inferred=inferred, was_inferred=was_inferred)
-        # A certain vote that confirms an inferred one must not lose the voter their speed.
-        took = poll.took.get(earlier, 0) if before == ballot.choices else self._took(poll, ctx.now)
+        rules, took, name = poll.rules, 0, ctx.sender.name[:64]
+        if rules.quiz is not None:
+            # A certain vote that confirms an inferred one must not lose the voter their speed.
+            took = poll.took.get(earlier, 0) if before == ballot.choices else self._took(poll, ctx.now)
+        elif name == self.state.names.get(identity, identity):
+            name = ""  # it is known: exports show it beside the identity
         if before is not None and earlier != identity:
             ctx.record(VoteWithdrawn(poll.poll_id, earlier, "again"))
-        rules = poll.rules
-        name = self._new_name(ctx)
         if rules.kind == "choice" and rules.weights is None:
             ctx.record(Voted(poll.poll_id, identity, ballot.choices, inferred, name=name))
             return True
-        if rules.quiz is None:
-            took = 0
-        else:
-            name = ctx.sender.name[:64]
         weight = WHOLE if rules.weights is None else rules.weights.of(identity, ctx.sender.role.label)
         ctx.record(Voted(poll.poll_id, identity, ballot.choices, inferred, ballot.text, took, name, weight))
         return True
-
-    def _new_name(self, ctx: Context) -> str:
-        """Give the sender's name where it isn't known yet: exports show it beside the identity."""
-        name = ctx.sender.name[:64]
-        return "" if name == self.state.names.get(ctx.sender.identity, ctx.sender.identity) else name
 
     def _took(self, poll: Poll, now: int) -> int:
         return max(0, now - (poll.opened_at or now) - poll.paused_ms)

@@ -133,7 +133,8 @@ class Decider:
                 raise unknown_type(message.kind, (*self._handlers, "sync"))  # nobody else hears it
             return ACKED  # unknown types are legal and nobody here wants this one
         name, handler = found
-        if name not in self.session.plugins:
+        plugin = self.session.plugins.get(name)
+        if plugin is None:
             raise not_working(name)
         body = decode_body(handler.decoder, message.payload)
         context = TurnContext(
@@ -145,7 +146,7 @@ class Decider:
             message.payload, body = _payload_of(judged, message.payload), judged
         if message.provided is not None:
             context.extra = (message.kind, _unknown(handler, message.provided))
-        method = getattr(self.session.plugins[name], handler.method)
+        method = getattr(plugin, handler.method)
         # Inside: what it returns may not be JSON.
         result = self._call(name, context, lambda: as_json(method(body, context)), for_message=True)
         if result is None:

@@ -211,7 +211,8 @@ class Gate:
             )
             return None
         self.hear(read.dialect)
-        others = tuple(identity for identity in read.frame.to if identity != self._bot_identity)
+        to = read.frame.to
+        others = tuple([identity for identity in to if identity != self._bot_identity]) if to else ()
         return Message(
             read.kind,
             read.payload,
