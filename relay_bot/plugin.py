@@ -275,6 +275,11 @@ class HallView(Protocol):
         ...
 
     @property
+    def encrypted(self) -> bool:
+        """Whether the room is end-to-end encrypted: the bot can't read what is sent there."""
+        ...
+
+    @property
     def bot_identity(self) -> str:
         """The identity that clients send to."""
         ...

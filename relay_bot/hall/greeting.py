@@ -38,6 +38,8 @@ def hall_state(session: Session, hall: HallView, participant: Participant, call:
         "bot_identity": hall.bot_identity,
         "role": participant.role.label,
     }
+    if hall.encrypted:
+        state["encrypted"] = True
     own: Part = {key: (value, len(msgspec.json.encode(value))) for key, value in state.items()}
     found = {"": own} | parts(session.plugins, lambda plugin: plugin.hall_state(participant), call)
     gone = _without_largest(found, call)

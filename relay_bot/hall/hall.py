@@ -47,7 +47,7 @@ from relay_bot.hall.turn import Halted, Turn
 from relay_bot.journal.batch import Batch, Fenced, JournalError, SessionInfo, SnapshotRow, Unavailable, settle
 from relay_bot.journal.erasing import erased
 from relay_bot.journal.events import State
-from relay_bot.link import Changed, Frame, Interrupted, Joined, Left, Lost, Presence, Reason, Resumed
+from relay_bot.link import Changed, Encrypted, Frame, Interrupted, Joined, Left, Lost, Presence, Reason, Resumed
 from relay_bot.observe import metrics
 from relay_bot.plugin import Sender, own_methods
 from relay_bot.wire.clock import now_ms
@@ -72,6 +72,7 @@ _WORK_OFF_SECONDS: Final = 2.0
 """How long a hall whose room is gone stays for what it owes."""
 _OVERDUE_SECONDS: Final = 60.0
 """An effect that is not done for so long is told as a trouble."""
+_ENCRYPTED: Final = "the room is end-to-end encrypted: what its participants send encrypted can't be read by the bot"
 _OVER: Final = Refuse("hall_not_active", "the hall is not active any more")
 
 
@@ -150,6 +151,7 @@ class Hall:
         """Why it ended, where a required plugin is the cause."""
         self.status: HallStatus = "starting"
         self._services = services
+        self._encrypted = False
         settings = self._settings = services.settings
         self._roster = HallRoster(settings.roles, (settings.bot.identity, settings.bot.name))
         self._gate = Gate(settings.gate, frozenset(settings.halls.dialects), self._roster, settings.bot.identity)
@@ -212,6 +214,11 @@ class Hall:
     def roster(self) -> HallRoster:
         """See `HallView.roster`."""
         return self._roster
+
+    @property
+    def encrypted(self) -> bool:
+        """See `HallView.encrypted`."""
+        return self._encrypted
 
     def erased_as(self, identity: str) -> tuple[str, ...]:
         """See `HallView.erased_as`."""
@@ -329,6 +336,8 @@ class Hall:
             "participants": len(self._roster),
             "bot_identity": self.bot_identity,
         }
+        if self._encrypted:
+            found["encrypted"] = True
         if self._quarantine.found:
             found["quarantined"] = [msgspec.to_builtins(each) for each in self._quarantine.found.values()]
         if self._session is not None:
@@ -347,6 +356,8 @@ class Hall:
             Trouble("plugin", f"{each.plugin} is in quarantine since {each.since}: {each.reason}", self.name)
             for each in self._quarantine.found.values()
         ]
+        if self._encrypted:
+            late.append(Trouble("encrypted", _ENCRYPTED, self.name))
         return self._supervisor.troubles() + late + left_out
 
     # -- life -----------------------------------------------------------------------------------------------
@@ -775,6 +786,10 @@ class Hall:
                 if isinstance(item, Resumed):
                     self.room_is(item.sid)
                 log.info("hall.connection", hall=self.name, state=type(item).__name__.lower())
+            case Encrypted():
+                if not self._encrypted:
+                    log.warning("hall.encrypted", hall=self.name, advice=_ENCRYPTED)
+                self._encrypted = True
             case Lost():
                 self._outbox.seated(None)
                 if self.status != "degraded":

@@ -8,12 +8,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from relay_bot.link import Frame, Interrupted, Lost, Resumed
+from relay_bot.link import Encrypted, Frame, Interrupted, Lost, Resumed
 from relay_bot.observe import metrics
 
 _ROSTER_RESERVE: Final = 20_000
 """Beyond the bound for messages there is room for joins, leaves and the like, which can't be lost."""
-_OF_THE_ROOM: Final = (Interrupted, Resumed, Lost)
+_OF_THE_ROOM: Final = (Interrupted, Resumed, Lost, Encrypted)
 """Without these a hall would believe in a seat that it has not."""
 _GONE: Final = object()
 """Stands where a dropped frame stood, until it is the first."""

@@ -21,6 +21,7 @@ class PastHall:
     """The plugins' `HallView` of a hall in which nobody is any more."""
 
     active = False
+    encrypted = False
 
     def __init__(self, name: str, services: Services) -> None:
         self.name = name

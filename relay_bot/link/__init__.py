@@ -123,7 +123,14 @@ class Lost(msgspec.Struct, frozen=True, array_like=True, tag=7):
     detail: str
 
 
-Arrival = Frame | Joined | Left | Changed | Interrupted | Resumed | Lost
+class Encrypted(msgspec.Struct, frozen=True, array_like=True, tag=8):
+    """The room is end-to-end encrypted: what its participants send can't be read. Told once for each seat.
+
+    The native link tells it of the first such packet. The Python SDK hides these, so its link goes by the tracks.
+    """
+
+
+Arrival = Frame | Joined | Left | Changed | Interrupted | Resumed | Lost | Encrypted
 
 
 class Sink(Protocol):

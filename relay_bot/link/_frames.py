@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from relay_bot.link import Changed, Frame, Interrupted, Joined, Left, Lost, Resumed
+from relay_bot.link import Changed, Encrypted, Frame, Interrupted, Joined, Left, Lost, Resumed
 
 PROTOCOL: Final = 3
 MAX_MESSAGE: Final = 1 << 20
@@ -33,7 +33,7 @@ class Request(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
     number: str
 
 
-Item = Frame | Request | Joined | Left | Changed | Interrupted | Resumed | Lost
+Item = Frame | Request | Joined | Left | Changed | Interrupted | Resumed | Lost | Encrypted
 
 
 class Welcome(msgspec.Struct, frozen=True, array_like=True, tag=0):
@@ -75,9 +75,10 @@ class Pong(msgspec.Struct, frozen=True, array_like=True, tag=4):
     overflow: int = 0
     text: int = 0
     bytes: int = 0
+    encrypted: int = 0
 
 
-DROPPED: Final = ("lossy", "flooded", "overflow", "text", "bytes")
+DROPPED: Final = ("lossy", "flooded", "overflow", "text", "bytes", "encrypted")
 """Those of a pong's counters that say why something was dropped."""
 
 Answer = Welcome | JoinAnswer | LeftAnswer | Published | Pong

@@ -5,4 +5,4 @@
 
 from typing import Final
 
-SOURCE: Final = "acb156d830d88f3a"
+SOURCE: Final = "47c51829ffc2c0a1"

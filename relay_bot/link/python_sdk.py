@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from livekit.rtc._ffi_client import FfiClient, FfiHandle, FfiQueue
-from livekit.rtc._proto import data_stream_pb2, ffi_pb2, participant_pb2, room_pb2, rpc_pb2, track_pb2
+from livekit.rtc._proto import data_stream_pb2, e2ee_pb2, ffi_pb2, participant_pb2, room_pb2, rpc_pb2, track_pb2
 
 from relay_bot.link import (
     CHAT_TOPIC,
@@ -28,6 +28,7 @@ from relay_bot.link import (
     RPC_METHOD,
     Arrival,
     Changed,
+    Encrypted,
     Frame,
     Interrupted,
     Joined,
@@ -239,6 +240,7 @@ class SdkSeat:
         self._handles: list[FfiHandle] = []
         self._reason: participant_pb2.DisconnectReason.ValueType | None = None
         self._ended = asyncio.Event()
+        self._encrypted = False
         self.sid = ""
 
     # -- on the native library's thread ---------------------------------------------------------
@@ -370,6 +372,7 @@ class SdkSeat:
         elif which == "track_published":
             self._keep(event.publication.handle.id)
             tracks[event.publication.info.sid] = _track(event.publication.info)
+            self._see(event.publication.info, arrivals)
         elif which == "track_unpublished":
             tracks.pop(event.publication_sid, None)
         elif which in ("track_muted", "track_unmuted"):
@@ -380,6 +383,12 @@ class SdkSeat:
         else:
             return
         self._changed(identity, arrivals, info)
+
+    def _see(self, track: track_pb2.TrackPublicationInfo, arrivals: list[Arrival]) -> None:
+        """Tell of the first track that is encrypted: packets that are, the SDK keeps to itself."""
+        if track.encryption_type != e2ee_pb2.EncryptionType.NONE and not self._encrypted:
+            self._encrypted = True
+            arrivals.append(Encrypted())
 
     def _changed(self, identity: str, arrivals: list[Arrival], info: participant_pb2.ParticipantInfo) -> None:
         if identity in self._present:
@@ -524,6 +533,7 @@ class SdkSeat:
             for publication in entry.publications:
                 self._keep(publication.handle.id)
                 self._tracks.setdefault(info.identity, {})[publication.info.sid] = _track(publication.info)
+                self._see(publication.info, arrivals)
             arrivals.append(Joined(self._presence(info), stamp))
         self._sink.arrive(arrivals)
         request = ffi_pb2.FfiRequest()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from relay_bot.hall.greeting import _fitted
 from relay_bot.hall.outbox import Packet
-from relay_bot.link import Changed, Joined
+from relay_bot.link import Changed, Encrypted, Joined
 from relay_bot.testing import HallKit
 from relay_bot.wire.envelope import MAX_ENVELOPE_BYTES, encode_envelope
 from tests.support.halls import open_hall
@@ -137,3 +137,15 @@ def test_a_state_always_fits(state: dict[str, Any]) -> None:
 
 def test_what_fits_is_left_as_it_is() -> None:
     assert _fitted({"lines": ["a"] * 100}) == {"lines": ["a"] * 100}
+
+
+async def test_a_room_that_is_end_to_end_encrypted_is_told(kit: HallKit, capsys: pytest.CaptureFixture[str]) -> None:
+    ann = await kit.join("ann")
+    assert "encrypted" not in await ann.ask("sync", {})
+    kit.room.tell(Encrypted(), Encrypted())
+    await kit.settle()
+    assert (await ann.ask("sync", {}))["encrypted"] is True
+    assert (await kit.join("bob")).last("hall_state")["encrypted"] is True
+    assert [each.part for each in kit.hall.troubles()] == ["encrypted"]
+    assert kit.hall.summary()["encrypted"] is True
+    assert capsys.readouterr().out.count("hall.encrypted") == 1

@@ -38,7 +38,7 @@ class Snippet:
 
 def stock(guest: Guest) -> list[tuple[str, str]]:
     """What LiveKit's stock chat shows: packets on its own topic."""
-    return [(packet["id"], packet["message"]) for packet in guest.received if packet["type"] == "livekit_chat"]
+    return [(packet["id"], packet["message"]) for packet in guest.received if packet["type"] == "chatMessage"]
 
 
 def tell(kit: HallKit, identity: str, packet: dict[str, Any], topic: str = "") -> None:

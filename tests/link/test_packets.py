@@ -7,7 +7,7 @@ import pytest
 from livekit import rtc
 from livekit.protocol.room import SendDataRequest
 
-from relay_bot.link import Joined, LinkError
+from relay_bot.link import Encrypted, Joined, LinkError
 from tests.link.conftest import Halls, Kind
 from tests.link.world import BOT, Hall, counted, eventually
 
@@ -186,3 +186,20 @@ async def test_what_goes_through_is_counted(hall: Hall, new_hall: Halls) -> None
         await eventually(lambda: counted("relay_link_frames_total") == before + 10)
         await seat.leave()
         await eventually(lambda: counted("relay_link_rooms", kind=hall.link.name) == 1)
+
+
+async def test_an_encrypted_room_is_told_once(hall: Hall, kind: Kind) -> None:
+    """The Python SDK tells of the tracks alone, the native link of the packets."""
+    _, sink = await hall.bot()
+    ann = await hall.guest("ann", encrypted=True)
+    await sink.first(Joined)
+    if not kind.tells_addressees:
+        await ann.publish_audio()
+    for _ in range(3):
+        await ann.send(b"secret")
+    await sink.first(Encrypted)
+    bob = await hall.guest("bob")
+    await bob.send(b"open")
+    await sink.until(lambda: bool(sink.frames))
+    assert [frame.data for frame in sink.frames] == [b"open"]
+    assert len(sink.all_of(Encrypted)) == 1

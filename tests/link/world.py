@@ -90,8 +90,10 @@ class Guest:
         """What the guest is reading."""
         self.room.on("data_received", self.packets.append)  # pyright: ignore[reportUnknownMemberType] - untyped
 
-    async def connect(self, url: str, token: str) -> None:
+    async def connect(self, url: str, token: str, *, encrypted: bool = False) -> None:
         options = rtc.RoomOptions(auto_subscribe=False)
+        if encrypted:
+            options.encryption = rtc.E2EEOptions(rtc.KeyProviderOptions(shared_key=b"a key that the bot has not"))
         await asyncio.wait_for(self.room.connect(url, token, options), 10)
 
     async def send(self, data: bytes, *, to: Sequence[str] = (BOT,), topic: str = "", reliable: bool = True) -> None:
@@ -161,6 +163,7 @@ class Hall:
         metadata: str = "",
         attributes: dict[str, str] | None = None,
         announce: bool = True,
+        encrypted: bool = False,
     ) -> Guest:
         """Let someone join who may do everything.
 
@@ -171,7 +174,7 @@ class Hall:
         token = token.with_name("" if announce else name).with_metadata(metadata).with_attributes(attributes or {})
         guest = Guest(identity)
         self.guests.append(guest)
-        await guest.connect(self.server.url, token.to_jwt())
+        await guest.connect(self.server.url, token.to_jwt(), encrypted=encrypted)
         if announce:
             await self.update(identity, name=name or identity.title())
         return guest

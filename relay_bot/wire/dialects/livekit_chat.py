@@ -55,5 +55,5 @@ def say(kind: str, payload: Mapping[str, Any], *, sender: tuple[str, str], at_ms
         return None
     message_id = payload.get("message_id") or str(uuid.uuid4())
     text = f"{sender[1]}: {payload.get('text', '')}"
-    # `type` is for pages of other kinds: all packets go to all, and theirs have one.
-    return msgspec.json.encode({"id": message_id, "timestamp": at_ms, "message": text, "type": NAME})
+    # Newer clients name it so, and pages of other kinds, which get all packets, look at the `type` of each.
+    return msgspec.json.encode({"id": message_id, "timestamp": at_ms, "message": text, "type": "chatMessage"})

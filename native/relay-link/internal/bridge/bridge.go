@@ -249,9 +249,10 @@ func (b *Bridge) pong(clock float64) {
 	seats := len(b.seats)
 	b.mu.Unlock()
 	counts := b.post.Counts()
-	answer := pack.AppendInt(pack.AppendArray(nil, 8), answerPong)
+	answer := pack.AppendInt(pack.AppendArray(nil, 9), answerPong)
 	for _, count := range []int64{
 		int64(seats), counts.Frames, counts.Lossy, counts.Flooded, counts.Overflow, counts.Texts, counts.Bytes,
+		counts.Encrypted,
 	} {
 		answer = pack.AppendInt(answer, count)
 	}

@@ -267,7 +267,7 @@ func TestPingIsAnsweredWithCounts(t *testing.T) {
 	b := greeted(t)
 	b.send(pack.AppendFloat(pack.AppendInt(pack.AppendArray(nil, 2), opPing), 50))
 	r := b.read()
-	if r.Array() != 1 || r.Array() != 8 || r.Int() != answerPong || r.Int() != 0 || r.Int() != 0 {
+	if r.Array() != 1 || r.Array() != 9 || r.Int() != answerPong || r.Int() != 0 || r.Int() != 0 {
 		t.Fatal("no pong")
 	}
 }

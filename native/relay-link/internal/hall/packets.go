@@ -64,6 +64,12 @@ func (s *Seat) packet(data []byte, reliable bool) {
 	}
 	sender := packet.GetParticipantIdentity()
 	switch value := packet.Value.(type) {
+	case *livekit.DataPacket_EncryptedPacket:
+		if !s.box.Encrypted() {
+			s.mu.Lock()
+			s.overflowed()
+			s.mu.Unlock()
+		}
 	case *livekit.DataPacket_RpcRequest:
 		s.request(value.RpcRequest, sender)
 	case *livekit.DataPacket_StreamHeader:

@@ -221,6 +221,25 @@ func TestAPacketIsHandedOnWithItsAddressees(t *testing.T) {
 	}
 }
 
+func TestEncryptedPacketsAreCountedAndToldOnce(t *testing.T) {
+	s, post, _ := seated()
+	data, err := proto.Marshal(&livekit.DataPacket{
+		ParticipantIdentity: "ann",
+		Value: &livekit.DataPacket_EncryptedPacket{EncryptedPacket: &livekit.EncryptedPacket{
+			EncryptionType: livekit.Encryption_GCM, EncryptedValue: []byte("secret"),
+		}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		s.packet(data, true)
+	}
+	if found := tags(t, post); !slices.Equal(found, []int64{8}) || post.Counts().Encrypted != 3 {
+		t.Fatalf("told %v, counted %+v", found, post.Counts())
+	}
+}
+
 // frame takes the one frame out of the next message, with its addressees.
 func frame(t *testing.T, post *mail.Post) (data string, to []string) {
 	t.Helper()

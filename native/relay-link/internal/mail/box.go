@@ -12,6 +12,7 @@ const (
 	tagInterrupted
 	tagResumed
 	tagLost
+	tagEncrypted
 )
 
 // Box holds what one room has to tell, in order.
@@ -21,6 +22,7 @@ type Box struct {
 	held    bool // nothing leaves it before the room is joined
 	waiting bool // it is among post.ready
 	closed  bool
+	told    bool // that packets come encrypted
 	chunks  []chunk
 	frames  int
 	bytes   int
@@ -117,6 +119,18 @@ func (x *Box) TextDropped() {
 	x.post.mu.Lock()
 	x.post.counts.Texts++
 	x.post.mu.Unlock()
+}
+
+// Encrypted counts a packet that only those with a key can read, and tells of the first one.
+func (x *Box) Encrypted() bool {
+	x.post.mu.Lock()
+	defer x.post.mu.Unlock()
+	x.post.counts.Encrypted++
+	if x.told {
+		return true
+	}
+	x.told = true
+	return x.event([]byte{0x91, tagEncrypted})
 }
 
 // BytesDropped counts a byte stream.

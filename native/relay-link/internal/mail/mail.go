@@ -31,6 +31,8 @@ type Counts struct {
 	Overflow int64 // frames dropped from a box beyond all bounds
 	Texts    int64 // text streams dropped before they were whole: too long, too many, broken off
 	Bytes    int64 // byte streams, which the bot has no use for
+
+	Encrypted int64 // packets that are end-to-end encrypted, which the bot has no key for
 }
 
 // Post collects the rooms' boxes and makes messages of them.
