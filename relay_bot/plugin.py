@@ -58,6 +58,7 @@ from relay_bot.text import (
     is_emoji,
     list_words,
     one_line,
+    unmixed,
 )
 from relay_bot.wire.body import Body, Request
 from relay_bot.wire.clock import iso, iso_or_none, parse_iso
@@ -121,6 +122,7 @@ __all__ = [
     "split_at_bars",
     "timer",
     "unescaped",
+    "unmixed",
     "unquoted",
     "words_of",
     "xlsx_file",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from typing import Any, Final, TypeVar
 
@@ -10,7 +11,7 @@ import structlog
 
 from relay_bot.journal.batch import ShelfRow
 from relay_bot.journal.writer import Journal
-from relay_bot.plugin import Shelved
+from relay_bot.plugin import Shelved, one_line
 from relay_bot.wire.refusal import Refuse
 
 log = structlog.get_logger("shelf")
@@ -56,8 +57,8 @@ class Shelf:
 
         `coming`: rows that are not durable yet and take up room as well.
         """
-        if not 1 <= len(name) <= _MAX_NAME or not name.isprintable() or "/" in name:
-            text = f"a name has 1 to {_MAX_NAME} characters that can be seen, and no /"
+        if not 1 <= len(name) <= _MAX_NAME or one_line(name) != unicodedata.normalize("NFC", name) or "/" in name:
+            text = f"a name has 1 to {_MAX_NAME} characters that can be seen, no space around them, and no /"
             raise Refuse("malformed", text, field="name")
         thing.check(settings)
         shelf = thing.shelf

@@ -6,6 +6,7 @@ characters (Python's own tables are years behind), `emoji` for the list of emoji
 
 from relay_bot.text.emojis import emoji_key, is_emoji
 from relay_bot.text.folding import fold_text, fold_to_match, spaces_folded
+from relay_bot.text.lookalikes import unmixed
 from relay_bot.text.visible import clean_text, disturbs, is_blank, one_line
 from relay_bot.text.words import Word, graphemes, list_words
 
@@ -22,4 +23,5 @@ __all__ = [
     "list_words",
     "one_line",
     "spaces_folded",
+    "unmixed",
 ]

@@ -18,6 +18,10 @@ _COMPARED: Final = regex.compile(
 """Scripts whose letters pass for Latin ones. Of others a table would make one name of two that nobody mistakes."""
 
 
+_WORD: Final = regex.compile(r"[\p{L}\p{M}\p{N}]+")
+_LATIN: Final = regex.compile(r"[A-Za-z]")
+
+
 class _Alike(msgspec.Struct, frozen=True):
     c: str
 
@@ -51,3 +55,13 @@ def name_keys(name: str) -> frozenset[str]:
     small = folded.translate(_latin_for())
     capital = unicodedata.normalize("NFC", folded.upper()).translate(_latin_for()).casefold()
     return frozenset({fold_to_match(small), fold_to_match(capital)})
+
+
+def unmixed(text: str) -> str:
+    """Put Latin letters for those that look like them, in words that have Latin letters as well; others stay."""
+    return text if text.isascii() else _WORD.sub(_latin_word, text)
+
+
+def _latin_word(found: regex.Match[str]) -> str:
+    word = found[0]
+    return word.translate(_latin_for()) if _LATIN.search(word) and not word.isascii() else word

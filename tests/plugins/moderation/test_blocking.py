@@ -59,6 +59,15 @@ TABLE: list[tuple[str, list[str], str, bool]] = [
     ("Khmer", ["ឆ្កែ"], "អាឆ្កែនេះ", True),
     ("Russian", ["дурак"], "Ты ДУРАК!", True),
     ("Greek", ["μαλάκας"], "ΜΑΛΆΚΑΣ", True),
+    ("Cyrillic in a Latin word", ["idiot"], "you idi\u043et", True),
+    ("Greek in a Latin word", ["idiot"], "you idi\u03bft", True),
+    ("a Cyrillic word that looks like a Latin one", ["cop"], "\u0441\u043e\u0440", False),
+    ("a Latin word with a Russian ending", ["darn"], "vip\u0430", False),
+    ("Korean", ["바보"], "너는 바보!", True),
+    ("Korean with a particle", ["바보"], "바보는 싫어", True),
+    ("Korean with a long particle", ["바보"], "이 바보한테", True),
+    ("Korean, another word", ["바보"], "바보상자", False),
+    ("Korean of one syllable", ["개"], "개가", False),
     ("decomposed", ["café"], "cafe\u0301", True),
 ]
 
