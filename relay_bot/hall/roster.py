@@ -11,10 +11,13 @@ import msgspec
 from relay_bot.commands.names import find_person
 from relay_bot.hall.shown_names import ShownNames
 from relay_bot.link import Presence
+from relay_bot.observe import metrics
 from relay_bot.plugin import Participant, Refuse, Role, Sender
 from relay_bot.settings import RoleSettings
 from relay_bot.text import one_line
 
+MAX_DISTRUSTED: Final = 10_000
+"""Participants of a hall session of whom it is known that their words about themselves are their own."""
 _NAME_CHARS: Final = 256
 ROLE_ATTRIBUTE: Final = "relay.role"
 _MAX_FORMER: Final = 10_000
@@ -66,6 +69,7 @@ class HallRoster:
 
     Who may write their own metadata, attributes and name gets no role and no new name from them, from then on and for
     as long as the hall session lasts: LiveKit signs what they wrote into their next token, whatever they may then.
+    Where too many are listed for it, who comes then gets a role from the configuration's lists alone.
     """
 
     def __init__(self, configured: RoleSettings, reserved: Iterable[str] = ()) -> None:
@@ -80,19 +84,23 @@ class HallRoster:
         self._since: dict[str, float] = {}
         self.distrusted: dict[str, str] = {}
         """Who may write their own words, or could, with the last name that was not their own word."""
+        self._unlisted: set[str] = set()
+        """Those of the people here who came, or could write, when `distrusted` was full."""
         self._erased_as: Callable[[str], tuple[str, ...]] = lambda _: ()
         self._names = ShownNames(reserved)
         self._renamed: set[str] = set()
 
     def clear(self) -> None:
         """Forget everybody, as when the room is gone."""
-        for kept in (self._people, self._hidden, self._since, self._former):
+        for kept in (self._people, self._hidden, self._since, self._former, self._unlisted):
             kept.clear()
         self._names.clear()
 
     def put(self, presence: Presence, stamp: float | None = None) -> Participant:
         """Add or update someone; gives them as they are now. `stamp`: when they joined."""
         identity = presence.identity
+        if self._is_full and (presence.can_update_metadata or self.anyone(identity) is None):
+            self._keep_from_trust(identity)
         if not presence.hidden:
             self._renamed |= self._names.put(identity, self._name_of(presence))
         after = self.read(presence)
@@ -121,15 +129,32 @@ class HallRoster:
 
     def _name_of(self, presence: Presence) -> str:
         identity, name = presence.identity, one_line(presence.name)[:_NAME_CHARS]
-        if not self.is_distrusted(identity) and presence.can_update_metadata:
-            self.distrusted[identity] = self._names.given(identity) if identity in self._people else name
+        if presence.can_update_metadata:
+            kept = self._names.given(identity) if identity in self._people else name
+            if self.is_distrusted(identity) or self._is_full:
+                return self.distrusted.get(identity, kept)
+            self.distrusted[identity] = kept
         return self.distrusted.get(identity, name)
 
     def is_distrusted(self, identity: str) -> bool:
         """Tell whether somebody's words about themselves are their own; an erasure, which takes the name, stays so."""
-        if identity not in self.distrusted and any(name in self.distrusted for name in self._erased_as(identity)):
-            self.distrusted[identity] = ""
-        return identity in self.distrusted
+        if identity in self.distrusted:
+            return True
+        if any(name in self.distrusted for name in self._erased_as(identity)):
+            if not self._is_full:
+                self.distrusted[identity] = ""
+            return True
+        return identity in self._unlisted or (self._is_full and self.anyone(identity) is None)
+
+    def _keep_from_trust(self, identity: str) -> None:
+        """Trust nobody who can't be listed, for as long as they are here: nor anybody who comes, who may be one."""
+        if identity not in self.distrusted and identity not in self._unlisted:
+            self._unlisted.add(identity)
+            metrics.DROPPED.labels("distrusted").inc()
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self.distrusted) >= MAX_DISTRUSTED
 
     def distrust(self, known: Mapping[str, str], erased_as: Callable[[str], tuple[str, ...]]) -> None:
         """Learn from the journal whose words are their own: identity → the name that is kept for them.
@@ -155,6 +180,7 @@ class HallRoster:
         """Take someone out; gives them as they were, `None` for a stranger or a hidden agent."""
         self._since.pop(identity, None)
         self._hidden.pop(identity, None)
+        self._unlisted.discard(identity)
         self._renamed |= self._names.remove(identity)
         person = self._people.pop(identity, None)
         if person is not None:

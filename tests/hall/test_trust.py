@@ -135,3 +135,31 @@ async def test_both_of_one_name_are_told_apart_while_both_are_here(tmp_path: Pat
             guest.leave()
         await kit.settle()
         assert await name_of(kit, first) == "Bob"
+
+
+async def test_of_whom_words_are_distrusted_has_a_bound_and_then_nobody_new_is_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay_bot.hall.roster.MAX_DISTRUSTED", 3)
+    settings = Settings(roles=RoleSettings(hosts=frozenset({"boss"})))
+    async with HallKit.open(tmp_path, {"polls": {}, "chat": {}}, settings=settings) as kit:
+        early = await kit.join("early", role="host")
+        for number in range(5):
+            guest = await kit.join(f"g{number}", name=f"Guest {number}", **OWN)
+            guest._change(name="Somebody else")
+            await kit.settle()
+            assert await name_of(kit, guest) == f"Guest {number}"
+        late = await kit.join("late", role="host")
+        late._change(name="Late")
+        await kit.settle()
+        assert [await role_of(each) for each in (early, late, await kit.join("boss"))] == ["host", "viewer", "host"]
+        early._change(**OWN)
+        early._change(attributes={"relay.role": "host"}, can_update_metadata=False)
+        await kit.settle()
+        assert await role_of(early) == "viewer", "it may be what they wrote"
+        session = kit.hall.session
+        assert session is not None
+        assert len(session.core.distrusted) == 3
+        assert kit.fingerprints() == await kit.replayed()
+        await kit.restart()
+        assert await role_of(late) == "viewer"
