@@ -27,6 +27,7 @@ TABLE: list[tuple[str, list[str], str, bool]] = [
     ("German", ["Straße"], "STRASSE", True),
     ("symbols are letters of the word", ["a$$"], "what a day", False),
     ("symbols", ["a$$"], "you A$$!", True),
+    ("symbols at the end of a part of a word", ["a$$"], "an a$$et", False),
     ("symbols in full width", ["a$$"], "ａ＄＄", True),
     ("symbols at the beginning", ["$h1t"], "oh $H1T", True),
     ("symbols inside", ["sh!t"], "SH!T happens", True),
