@@ -192,7 +192,7 @@ async def test_livekits_own_chat_is_logged_once_with_its_sender(bot: Bot, join: 
     for _ in range(2):  # twice: a connection that was mended may deliver it again
         await ann.send_raw(json.dumps(packet).encode(), topic="lk-chat-topic")
     await _some_messages(bot, hall, 1)
-    await ann.request("wave", {})  # answered after all that ann sent before it
+    await ann.request("sync", {})  # answered after all that ann sent before it
     await bob.rpc("chat", {"text": "after it"})
     hello, after = await _some_messages(bot, hall, 2)
     assert (hello["sender_id"], hello["display_name"], hello["text"]) == ("ann", "Ann", "hello all")
