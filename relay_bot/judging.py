@@ -20,7 +20,8 @@ def public(what: str) -> msgspec.Meta:
 
     It may stand anywhere in a type: `list[Annotated[str, public("option")]]`.
     """
-    return msgspec.Meta(extra={_KEY: what})
+    # The handlers refuse an empty one in words of their own.
+    return msgspec.Meta(extra={_KEY: what}, extra_json_schema={"minLength": 1})
 
 
 PUBLIC: Final = public("text")

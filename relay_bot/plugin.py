@@ -534,13 +534,15 @@ def command(name: str, usage: str = "", *, role: Role = Role.VIEWER, reads: bool
     )
 
 
-def route(method: Literal["GET", "POST", "DELETE"], path: str) -> Callable[[F], F]:
+def route(method: Literal["GET", "POST", "DELETE"], path: str, *, files: Sequence[str] = ()) -> Callable[[F], F]:
     """Serve `/v1/halls/{hall_id}` + path: `def votes(self, request: R, ctx: Context) -> A`.
 
     `R` is a `Request` whose fields are the path's parameters, the query's and the JSON body's together;
-    `A` a struct, a mapping or a `Download`. The answer leaves after the commit.
+    `A` a struct, a mapping or a `Download`. The answer leaves after the commit. `files`: the content types that a
+    `Download` may have, for `/openapi.json`.
     """
-    return lambda function: _mark(function, _Mark("route", {"method": method, "path": path}))
+    options = {"method": method, "path": path, "files": tuple(files)}
+    return lambda function: _mark(function, _Mark("route", options))
 
 
 @overload
@@ -703,6 +705,8 @@ class Route(msgspec.Struct, frozen=True):
     help: str
     method: str
     public: Shape | None = None
+    files: tuple[str, ...] = ()
+    """The content types of a `Download`."""
 
 
 class PluginSpec(msgspec.Struct, frozen=True):
@@ -781,6 +785,7 @@ def describe(name: str, plugin_type: type[Plugin[Any, Any]]) -> PluginSpec:
                     help_line,
                     method_name,
                     public_texts(first),
+                    mark.options["files"],
                 )
             )
         else:

@@ -308,7 +308,7 @@ class ChatPlugin(Plugin[Chats, ChatSettings]):
             self._find(request.before, "before")
         return page(self.state.newest_first(None, request.before), request.limit)
 
-    @route("GET", "/messages/export")
+    @route("GET", "/messages/export", files=("application/x-ndjson", "text/csv", XLSX))
     def export_messages(self, request: ExportMessages, ctx: Context) -> Download:
         """Download the messages that are kept, private ones too."""
         messages = [view(message) for message in self.state.messages.values() if not message.deleted]

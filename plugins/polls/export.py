@@ -19,6 +19,8 @@ __all__ = ["Exported", "VoteList", "VoteView", "download", "safe_cell"]
 
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
+FILES: Final = ("text/csv", XLSX, "application/json", "text/html")
+"""The content types that there are."""
 RESULT_COLUMNS: Final = (
     "poll_id", "question", "kind", "status", "opened_at", "closed_at", "total_voters", "total_votes",
     "option_index", "option", "count", "percentage", "weighted_count", "borda", "correct",

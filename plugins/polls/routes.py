@@ -26,7 +26,7 @@ from plugins.polls.bodies import (
 )
 from plugins.polls.editing import Editing
 from plugins.polls.envelopes import milliseconds
-from plugins.polls.export import Exported, VoteList, VoteView, download
+from plugins.polls.export import FILES, Exported, VoteList, VoteView, download
 from plugins.polls.kinds.quiz import points
 from plugins.polls.leaderboard import Standing
 from plugins.polls.state import Poll
@@ -170,13 +170,13 @@ class Routes(Suggesting, Editing, Templates):
             raise Refuse("forbidden", "this poll is anonymous: its votes can't be told")
         return VoteList(poll.poll_id, _votes(poll, self.state.names))
 
-    @route("GET", "/polls/{poll_id}/export")
+    @route("GET", "/polls/{poll_id}/export", files=FILES)
     def export_poll(self, request: ExportRequest, ctx: Context) -> Download:
         """Download one poll as csv, xlsx, json or html."""
         poll = self.find(request.poll_id)
         return download([self._exported(poll, ctx)], poll.poll_id, request.format, request.part, request.delimiter)
 
-    @route("GET", "/export/polls")
+    @route("GET", "/export/polls", files=FILES)
     def export_polls(self, request: ExportAllRequest, ctx: Context) -> Download:
         """Download all polls of this hall session that were opened as csv, xlsx, json or html."""
         polls = [poll for poll in self.state.polls.values() if poll.opened_at is not None and poll.archived_at is None]

@@ -228,6 +228,7 @@ class HallApi:
                 route.answer_type,
                 self._route(name, route),
                 errors=(404, 409, 503),
+                files=route.files,
             )
             for name, loaded in self._plugins.items()
             for route in loaded.spec.routes

@@ -104,6 +104,9 @@ def _operation(operation: Operation, book: _Book) -> dict[str, Any]:
     in_path = operation.path_names()
     fields = {name: schema for name, schema in properties.items() if name not in in_path}
     required = [name for name in shape.get("required", ()) if name not in in_path]
+    for name in operation.request_type.needed:
+        required.append(name)
+        fields[name] = {key: value for key, value in fields[name].items() if key != "default"}
     entry: dict[str, Any] = {
         "tags": [operation.tag],
         "summary": operation.summary.rstrip("."),
@@ -153,12 +156,9 @@ def _body(
 
 
 def _responses(operation: Operation, book: _Book, has_parameters: bool) -> dict[str, Any]:
-    schema = {"type": "string"} if operation.answer_type in (Download, str) else book.schema(operation.answer_type)
-    media: dict[str, Any] = {"schema": schema}
-    if operation.answer_example is not None:
-        media["example"] = operation.answer_example
-    answer_media = "*/*" if operation.answer_type is Download else operation.content_type
-    responses: dict[str, Any] = {str(operation.status): {"description": "Done", "content": {answer_media: media}}}
+    responses: dict[str, Any] = {
+        str(operation.status): {"description": "Done", "content": _answer_media(operation, book)}
+    }
     for status, kind in operation.other_answers.items():
         content = {"application/json": {"schema": book.schema(kind)}}
         responses[str(status)] = {"description": "As described", "content": content}
@@ -176,6 +176,26 @@ def _responses(operation: Operation, book: _Book, has_parameters: bool) -> dict[
         responses.setdefault(str(status), _failure(_REASONS.get(status, "An error")))
     responses.setdefault("default", _failure("Any other error"))
     return responses
+
+
+def _answer_media(operation: Operation, book: _Book) -> dict[str, Any]:
+    if operation.answer_type is Download:
+        return {each: {"schema": _file_schema(each)} for each in operation.files or ("*/*",)}
+    schema = {"type": "string"} if operation.answer_type is str else book.schema(operation.answer_type)
+    media: dict[str, Any] = {"schema": schema}
+    if operation.answer_example is not None:
+        media["example"] = operation.answer_example
+    return {operation.content_type: media}
+
+
+def _file_schema(content_type: str) -> dict[str, Any]:
+    if content_type == "*/*":
+        return {}  # it may be JSON
+    if content_type == "application/json":
+        return {"type": "object"}
+    if content_type.startswith("text/") or content_type == "application/x-ndjson":
+        return {"type": "string"}
+    return {"type": "string", "format": "binary"}
 
 
 def _failure(description: str) -> dict[str, Any]:

@@ -76,6 +76,8 @@ class Operation(msgspec.Struct, frozen=True):
     other_answers: Mapping[int, Any] = {}
     """Types of answers with other statuses that are no errors in the published form."""
     content_type: str = "application/json"
+    files: tuple[str, ...] = ()
+    """The content types of a `Download`; without them any is possible."""
     error_form: ErrorForm | None = None
 
     def path_names(self) -> list[str]:

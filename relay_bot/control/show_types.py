@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 
@@ -24,6 +24,7 @@ class ShowError(msgspec.Struct, frozen=True):
 class ShowJoin(Request, frozen=True, rename="camel", forbid_unknown_fields=False):
     """Who joins which room. `role`: host or viewer; guests are made by an invitation."""
 
+    needed: ClassVar = ("roomName", "participantName", "role")
     room_name: Name = None
     participant_name: Name = None
     role: JoinRole = None
@@ -48,6 +49,7 @@ class ShowParticipant(Request, frozen=True, rename="camel"):
 class ShowInvite(Request, frozen=True, rename="camel", forbid_unknown_fields=False):
     """The host and the viewer who is to be a guest."""
 
+    needed: ClassVar = ("viewerIdentity", "hostIdentity")
     room_name: str
     viewer_identity: Name = None
     host_identity: Name = None
@@ -56,6 +58,7 @@ class ShowInvite(Request, frozen=True, rename="camel", forbid_unknown_fields=Fal
 class ShowGuest(Request, frozen=True, rename="camel", forbid_unknown_fields=False):
     """The host, and the guest whom it concerns."""
 
+    needed: ClassVar = ("guestIdentity", "hostIdentity")
     room_name: str
     guest_identity: Name = None
     host_identity: Name = None
@@ -64,6 +67,7 @@ class ShowGuest(Request, frozen=True, rename="camel", forbid_unknown_fields=Fals
 class ShowHand(Request, frozen=True, rename="camel", forbid_unknown_fields=False):
     """Whose hand it is, and whether it is up."""
 
+    needed: ClassVar = ("participantIdentity", "raised")
     room_name: str
     participant_identity: Name = None
     raised: Switch = None

@@ -31,6 +31,10 @@ class Body(msgspec.Struct, metaclass=_BodyMeta, frozen=True):
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What one HTTP route takes, from its path, its query and its JSON body together."""
 
+    needed: ClassVar[tuple[str, ...]] = ()
+    """Names of fields with a default that the operation asks for itself, so as to say in its own words what is
+    missing: `/openapi.json` calls them required."""
+
 
 B = TypeVar("B")
 

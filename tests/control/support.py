@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,14 +23,15 @@ from relay_bot.control.held_api import HeldApi
 from relay_bot.control.idempotency import IdempotencyLog
 from relay_bot.control.openapi import describe
 from relay_bot.control.operation import Operation
+from relay_bot.control.privacy_api import PrivacyApi
 from relay_bot.control.process_api import ProcessApi, webhook_handler
 from relay_bot.control.rooms_api import RoomsApi, RoomService
 from relay_bot.control.server import ControlServer
 from relay_bot.control.shelf_api import ShelfApi
+from relay_bot.control.show_api import ShowApi, ShowService
 from relay_bot.hall.admission import Admission
 from relay_bot.hall.hall import Hall
 from relay_bot.hall.past import Past
-from relay_bot.hall.plugins import load_plugins
 from relay_bot.journal.writer import Journal
 from relay_bot.livekit.rooms import RoomsError
 from relay_bot.livekit.webhooks import Webhooks
@@ -93,7 +94,10 @@ class KitHalls:
         return self.livekit_answers
 
     async def erase(self, identity: str) -> int:
-        return 0
+        session = self._kit.hall.session
+        here = await self._kit.hall.erase(identity) or 0
+        done = [] if session is None else [session.info.id]
+        return here + await self._kit.journal.erase(identity, self._kit._services.rules(), besides=done)
 
 
 class FakeRooms:
@@ -158,8 +162,11 @@ class Endpoint:
         journal: Journal,
         client: aiohttp.ClientSession,
         rooms: RoomService | None = None,
+        *,
+        show: ShowService | None = None,
     ) -> None:
         self.settings = settings
+        self._show = show
         self.kit = kit
         self.journal = journal
         self.client = client
@@ -184,7 +191,7 @@ class Endpoint:
     async def start(self) -> None:
         """Open the endpoint, as a process that has just started."""
         await self.once.start()
-        plugins = load_plugins(self._plugins(), Path())
+        plugins = self.kit.loaded
         self.operations = [
             *HallApi(self.settings, self.halls, plugins, self.once).operations(),
             *RoomsApi(self.settings, self._service, self.halls, self.once).operations(),
@@ -192,19 +199,16 @@ class Endpoint:
             *EffectsApi(self.halls).operations(),
             *HeldApi(self.halls).operations(),
             *ShelfApi(self.kit.shelf, plugins, self.once).operations(),
+            *PrivacyApi(self.halls).operations(),
         ]
+        if self._show is not None:
+            self.operations += ShowApi(self.settings, self._show, self.halls, plugins, self.once).operations()
         self.operations += ProcessApi(self.halls, self.journal, lambda: describe(self.operations, "0.0.0")).operations()
         webhook = webhook_handler(Webhooks(self.settings.livekit), self.halls)
         guard = Guard(self.settings.control, TOKEN)
         server = ControlServer(self.settings.control, guard, self.operations, webhook)
         await server.start()
         self.server = server
-
-    def _plugins(self) -> dict[str, Any]:
-        from relay_bot.hall.plugins import builtin_folder
-
-        off = {path.name: {"enabled": False} for path in builtin_folder().iterdir() if (path / "__init__.py").is_file()}
-        return off | PLUGINS
 
     async def stop(self) -> None:
         """Close the endpoint."""
@@ -252,19 +256,28 @@ class Endpoint:
 
 @asynccontextmanager
 async def open_endpoint(
-    folder: Path, *, rooms: RoomService | None = None, livekit: LivekitSettings = LIVEKIT, **control: Any
+    folder: Path,
+    *,
+    rooms: RoomService | None = None,
+    livekit: LivekitSettings = LIVEKIT,
+    plugins: dict[str, Any] = PLUGINS,
+    show: Callable[[HallKit], ShowService] | None = None,
+    **control: Any,
 ) -> AsyncGenerator[Endpoint]:
-    """Open an endpoint with a live hall; `control` are settings of that section, `rooms` a real LiveKit's."""
+    """Open an endpoint with a live hall; `control` are settings of that section, `rooms` a real LiveKit's.
+
+    With `show`, which makes LiveKit's rooms for it, the Interactive Show is served as well.
+    """
     settings = Settings(livekit=livekit, control=msgspec.convert({"port": 0} | control, ControlSettings))
     folder.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - a test's own folder
     journal = Journal(f"sqlite:///{folder / 'relay.db'}")
     await journal.start()
     try:
         async with (
-            HallKit.open(folder, PLUGINS, settings=settings, journal=journal) as kit,
+            HallKit.open(folder, plugins, settings=settings, journal=journal) as kit,
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as client,
         ):
-            endpoint = Endpoint(settings, kit, journal, client, rooms)
+            endpoint = Endpoint(settings, kit, journal, client, rooms, show=show(kit) if show else None)
             try:
                 await endpoint.start()
                 yield endpoint
