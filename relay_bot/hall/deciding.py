@@ -176,7 +176,7 @@ class Decider:
         """Run a command line; gives what to tell the issuer. Raises `Refuse`."""
 
         def call(name: str, function: Callable[[Context], Any]) -> Any:
-            context = TurnContext(self.turn, name, message.sender, now, message.message_id, None, True)
+            context = TurnContext(self.turn, name, message.sender, now, message.message_id, private=True, heard=False)
             return self._call(name, context, partial(function, context), for_message=True)
 
         prefix, plugins = self._services.settings.commands.prefix, self._services.plugins
@@ -317,7 +317,7 @@ class Decider:
         if self._repeated(item):
             return
         message = Message(item.plugin, msgspec.Raw(b"{}"), THE_BACKEND, item.waiter, stamp=item.stamp, key=item.key)
-        context = TurnContext(turn, item.plugin, THE_BACKEND, now, private=True)
+        context = TurnContext(turn, item.plugin, THE_BACKEND, now, private=True, heard=False)
         plugin = self.session.plugins.get(item.plugin)
         try:
             if self.session.is_left_out(item.plugin):

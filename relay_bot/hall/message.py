@@ -104,46 +104,24 @@ class FutureWaiter:
             self.future.set_result(answer)
 
 
-class Message:
+class Message(msgspec.Struct):
     """One message on its way through a hall, past the gate. `payload` is JSON text, not yet decoded."""
 
-    __slots__ = (
-        "addressed", "audience", "claimed", "heard", "key", "kind", "message_id", "payload", "private", "provided",
-        "sender", "stamp", "waiter",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        kind: str,
-        payload: msgspec.Raw,
-        sender: Sender,
-        waiter: Waiter,
-        *,
-        stamp: float,
-        message_id: str | None = None,
-        key: bytes | None = None,
-        audience: tuple[str, ...] | None = None,
-        private: bool = False,
-        claimed: str | None = None,
-        provided: Mapping[str, Any] | None = None,
-        heard: bool | None = None,
-        addressed: tuple[str, ...] = (),
-    ) -> None:
-        self.kind = kind
-        self.payload = payload
-        self.sender = sender
-        self.waiter = waiter
-        self.stamp = stamp
-        self.message_id = message_id
-        self.key = key
-        self.audience = audience
-        self.private = private
-        self.heard = heard
-        """See `Context.heard`."""
-        self.addressed = addressed
-        """See `Context.addressed`."""
-        self.claimed = claimed
-        self.provided = provided
+    kind: str
+    payload: msgspec.Raw
+    sender: Sender
+    waiter: Waiter
+    stamp: float
+    message_id: str | None = None
+    key: bytes | None = None
+    audience: tuple[str, ...] | None = None
+    private: bool = False
+    claimed: str | None = None
+    provided: Mapping[str, Any] | None = None
+    heard: bool | None = None
+    """See `Context.heard`."""
+    addressed: tuple[str, ...] = ()
+    """See `Context.addressed`."""
 
 
 class BackendMessage(msgspec.Struct, frozen=True):

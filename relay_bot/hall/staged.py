@@ -36,23 +36,23 @@ class Latest(msgspec.Struct, frozen=True):
     to: To
 
 
-class Staged:
-    """The transaction of one call. Events alone are applied at once: a handler reads what it has decided."""
+class Staged(msgspec.Struct):
+    """The transaction of one call. Events alone are applied at once: a handler reads what it has decided.
 
-    __slots__ = ("events", "latest", "outgoing", "owes", "secrets", "shelved", "timers", "torn")
+    One is made for each message: what few calls ask for is made when it is asked for.
+    """
 
-    def __init__(self) -> None:  # for each message: what few calls ask for is made when it is asked for
-        self.events: list[EventRow] = []
-        self.outgoing: list[Outgoing] | None = None
-        self.latest: dict[tuple[str, ...], Latest | None] | None = None
-        self.secrets: dict[str, bytes | None] | None = None
-        """By full name: secrets made, and `None` for those destroyed."""
-        self.shelved: list[ShelfRow] | None = None
-        self.owes = False
-        self.timers: set[str] | None = None
-        """The core's names of the timers that were set or cleared."""
-        self.torn = False
-        """An event is being applied. Where this stays set, it raised midway and its state is half changed."""
+    events: list[EventRow] = []
+    outgoing: list[Outgoing] | None = None
+    latest: dict[tuple[str, ...], Latest | None] | None = None
+    secrets: dict[str, bytes | None] | None = None
+    """By full name: secrets made, and `None` for those destroyed."""
+    shelved: list[ShelfRow] | None = None
+    owes: bool = False
+    timers: set[str] | None = None
+    """The core's names of the timers that were set or cleared."""
+    torn: bool = False
+    """An event is being applied. Where this stays set, it raised midway and its state is half changed."""
 
     @property
     def applied(self) -> bool:

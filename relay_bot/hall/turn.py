@@ -148,42 +148,23 @@ class Turn:
         return None if payload is None else outgoing(latest.kind, payload, latest.to, None, self.now)
 
 
-class TurnContext:
+class TurnContext(msgspec.Struct):
     """The `Context` of one call into a plugin: it writes to `staged` alone."""
 
-    __slots__ = (
-        "_plugin", "_turn", "addressed", "audience", "claimed", "extra", "heard", "message_id", "now", "private",
-        "provided", "sender", "staged",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        turn: Turn,
-        plugin: str,
-        sender: Sender,
-        now: int,
-        message_id: str | None = None,
-        audience: tuple[str, ...] | None = None,
-        private: bool = False,
-        claimed: str | None = None,
-        provided: Mapping[str, Any] | None = None,
-        heard: bool | None = None,
-        addressed: tuple[str, ...] = (),
-    ) -> None:
-        self._turn = turn
-        self._plugin = plugin
-        self.staged = Staged()
-        self.sender = sender
-        self.now = now
-        self.message_id = message_id
-        self.audience = audience
-        self.private = private
-        self.claimed = claimed
-        self.provided = provided
-        self.heard = False if private else heard
-        self.addressed = addressed
-        self.extra: tuple[str, Mapping[str, Any]] | None = None
-        """The type of a backend's interaction and the fields of it that no plugin knows: they go on with it."""
+    _turn: Turn
+    _plugin: str
+    sender: Sender
+    now: int
+    message_id: str | None = None
+    audience: tuple[str, ...] | None = None
+    private: bool = False
+    claimed: str | None = None
+    provided: Mapping[str, Any] | None = None
+    heard: bool | None = None
+    addressed: tuple[str, ...] = ()
+    extra: tuple[str, Mapping[str, Any]] | None = None
+    """The type of a backend's interaction and the fields of it that no plugin knows: they go on with it."""
+    staged: Staged = msgspec.field(default_factory=Staged)
 
     def check_text(self, text: str, *, field: str, what: str = "text") -> str:
         try:
@@ -318,8 +299,6 @@ class TurnContext:
 
 class JudgingContext(TurnContext):
     """The `Context` of a judge: it tells of the message, and decides nothing."""
-
-    __slots__ = ()
 
     def _nothing(self, *args: Any, **more: Any) -> Any:
         raise TypeError("a judge gives a verdict and decides nothing else")
