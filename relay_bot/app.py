@@ -12,6 +12,7 @@ from typing import Any, Final
 import structlog
 
 from relay_bot import __version__, descriptors
+from relay_bot.checks import faults
 from relay_bot.control.effects_api import EffectsApi
 from relay_bot.control.events_api import EventsApi
 from relay_bot.control.guard import Guard, control_token
@@ -38,6 +39,7 @@ from relay_bot.link.choose import choose
 from relay_bot.livekit.rooms import LivekitRooms
 from relay_bot.livekit.webhooks import Webhooks
 from relay_bot.observe import logs
+from relay_bot.paths import settled
 from relay_bot.settings import Settings, SettingsError, load
 from relay_bot.tuning import tune_interpreter
 
@@ -51,9 +53,9 @@ class App:
     """One bot process."""
 
     def __init__(self, settings: Settings, config_path: Path | None) -> None:
-        self.settings = settings
-        self._config_path = config_path
         self._base = config_path.parent if config_path else Path.cwd()
+        self.settings = settled(settings, self._base)
+        self._config_path = config_path
         self._stop = asyncio.Event()
         self._stages: list[tuple[str, Callable[[], Any], float]] = []
         self._halls: Halls | None = None
@@ -78,6 +80,8 @@ class App:
             raise SettingsError(
                 "livekit.api_key and livekit.api_secret are missing: set LIVEKIT_API_KEY and LIVEKIT_API_SECRET"
             )
+        for fault in faults(settings, self._base):
+            log.warning("app.configuration_fault", fault=fault)
         token = control_token(settings.control, self._base)
         plugins = load_plugins(settings.plugins, self._base)
         watchdog = Watchdog()
@@ -174,7 +178,7 @@ class App:
         if self._services is None or self._halls is None:
             return
         try:
-            settings = load(self._config_path)
+            settings = settled(load(self._config_path), self._base)
             plugins = load_plugins(settings.plugins, self._base)
             others = personal_of_others(settings.plugins, self._base, plugins)
         except Exception as error:

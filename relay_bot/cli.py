@@ -10,6 +10,7 @@ import datetime
 import keyword
 import os
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -83,15 +84,18 @@ def run(config: Path | None) -> None:
 def check_config(config: Path | None) -> None:
     """Check the configuration and the plugins, and say what is wrong and where."""
     settings, path = _load(config)
+    from relay_bot.checks import faults
     from relay_bot.hall.plugins import PluginsError, load_plugins
 
+    base = path.parent if path else Path.cwd()
+    wrong = faults(settings, base)
     broken: dict[str, BaseException] = {}
+    plugins: Collection[str] = ()
     try:
-        plugins = load_plugins(settings.plugins, path.parent if path else Path.cwd(), broken.__setitem__)
+        plugins = load_plugins(settings.plugins, base, broken.__setitem__)
     except (SettingsError, PluginsError) as error:
-        _fail(str(error))
-    if broken:
-        _fail("; ".join(f"plugins.{name}: did not load: {error}" for name, error in broken.items()))
+        wrong.append(str(error))
+    wrong += [f"plugins.{name}: did not load: {error}" for name, error in broken.items()]
     missing = [
         variable
         for variable, value in (
@@ -100,9 +104,12 @@ def check_config(config: Path | None) -> None:
         )
         if not value
     ]
-    click.echo(f"{path or 'defaults'}: valid; plugins: {', '.join(plugins)}")
+    if not wrong:
+        click.echo(f"{path or 'defaults'}: valid; plugins: {', '.join(plugins)}")
     if missing:
-        _fail(f"{' and '.join(missing)} must be set before the bot can run")
+        wrong.append(f"{' and '.join(missing)} must be set before the bot can run")
+    if wrong:
+        _fail("\n  ".join(wrong))
 
 
 @main.command()

@@ -210,7 +210,25 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Sett
     rates: Any = cast("dict[str, Any]", gate).get("rates") if isinstance(gate, dict) else None
     for kind, rate in cast("dict[str, Any]", rates).items() if isinstance(rates, dict) else ():
         check(rate, Rate, name, f"gate.rates.{kind}")  # by itself: the whole would not name the type
-    return check(raw, Settings, name)
+    try:
+        return check(raw, Settings, name)
+    except SettingsError as first:
+        raise SettingsError("\n  ".join(_all_wrong(raw, name)) or str(first)) from None
+
+
+def _all_wrong(raw: dict[str, Any], name: str) -> list[str]:
+    """List what is wrong with each value by itself: the whole tells the first only."""
+    found: list[str] = []
+    for section, part in raw.items():
+        pieces: list[dict[str, Any]] = [{section: part}]
+        if isinstance(part, dict) and part and section != "plugins":
+            pieces = [{section: {key: value}} for key, value in cast("dict[str, Any]", part).items()]
+        for piece in pieces:
+            try:
+                check(piece, Settings, name)
+            except SettingsError as error:
+                found.append(str(error))
+    return found
 
 
 def check(raw: Any, kind: type[Any], place: str = "", section: str = "") -> Any:

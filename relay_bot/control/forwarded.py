@@ -8,6 +8,8 @@ from typing import Final
 
 from aiohttp import web
 
+from relay_bot.settings import SettingsError
+
 FORWARDED: Final = "X-Forwarded-For"
 _MAX_CHARS: Final = 64
 
@@ -16,7 +18,10 @@ class Forwarded:
     """Reads the header from the right: each trusted proxy added there whom it was asked by."""
 
     def __init__(self, trusted: Iterable[str]) -> None:
-        self._trusted = [ipaddress.ip_network(entry, strict=False) for entry in trusted]
+        try:
+            self._trusted = [ipaddress.ip_network(entry, strict=False) for entry in trusted]
+        except ValueError as error:
+            raise SettingsError(f"control.trusted_proxies: {error}") from None
 
     def client(self, request: web.Request) -> str:
         """Give the client that the nearest untrusted entry names; empty where nobody trusted named one."""

@@ -167,7 +167,7 @@ class Stack:
 
     def _start_bot(self, running: Running) -> Child:
         config = self._config.on_port(self._options.control_port, self._folder.path)
-        database = {"RELAY_DATABASE_URL": f"sqlite:///{self._folder.database}", "PYTHONUNBUFFERED": "1"}
+        database = {"RELAY_DATABASE_URL": f"sqlite:///{self._folder.database.absolute()}", "PYTHONUNBUFFERED": "1"}
         self._folder.bot_log.unlink(missing_ok=True)
         bot = Child(
             "relay-bot",

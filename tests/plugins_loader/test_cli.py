@@ -17,6 +17,8 @@ from livekit.api import TokenVerifier
 from relay_bot import __version__
 from relay_bot.cli import main
 from relay_bot.hall.plugins import load_plugins
+from relay_bot.paths import settled
+from relay_bot.settings import ControlSettings, Settings, StorageSettings
 
 KEY, SECRET = "devkey", "a-secret-of-more-than-32-characters"
 KEYS = {"LIVEKIT_API_KEY": KEY, "LIVEKIT_API_SECRET": SECRET}
@@ -108,7 +110,7 @@ def test_a_configuration_that_is_wrong(tmp_path: Path, text: str, error: str) ->
 
 def test_a_plugin_that_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("plugins: {pols: {}}")
-    assert error_of(call("check-config")).startswith("plugins.pols: there is no such plugin; there are ")
+    assert error_of(call("check-config", **KEYS)).startswith("plugins.pols: there is no such plugin; there are ")
 
 
 def test_a_plugin_that_does_not_load(tmp_path: Path) -> None:
@@ -130,6 +132,55 @@ def test_what_is_missing_to_run_is_named() -> None:
 def test_a_run_with_a_wrong_configuration_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("storage: {url: nonsense, colour: 1}")
     assert error_of(call("run")) == "config.yaml: storage: unknown key `colour`"
+
+
+def test_everything_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("control: {port: ten, host: 5}\nstorage: {colour: 1}\n")
+    said = call("check-config", **KEYS).output
+    assert [place in said for place in ("control.port: ", "control.host: ", "storage: unknown key")] == [True] * 3
+
+    (tmp_path / "config.yaml").write_text(
+        """
+livekit: {url: "127.0.0.1:7880"}
+storage: {url: "sqlite:///nowhere/relay.db"}
+control:
+  host: 0.0.0.0
+  allowed_hosts: ["*", "desk:8787", "[::1]", "http://desk", "10.0.0.0/8", relay-bot, "::1"]
+  allowed_origins: ["*", "https://desk.example/", "https://desk.example", "http://localhost:3000"]
+  trusted_proxies: ["10.0.0.300", "10.0.0.0/8"]
+plugins: {pols: {}}
+"""
+    )
+    said = call("check-config").output
+    wrong = [line.strip().removeprefix("relay-bot: ").partition(": ") for line in said.splitlines()]
+    assert [(place, said.rpartition("got ")[2] if "got " in said else "") for place, _, said in wrong] == [
+        ("livekit.url", "'127.0.0.1:7880'"),
+        ("storage.url", ""),
+        ("control.host", ""),
+        ("control.allowed_hosts", "'*'"),
+        ("control.allowed_hosts", "'desk:8787'"),
+        ("control.allowed_hosts", "'[::1]'"),
+        ("control.allowed_hosts", "'http://desk'"),
+        ("control.allowed_origins", "'*'"),
+        ("control.allowed_origins", "'https://desk.example/'"),
+        ("control.trusted_proxies", "'10.0.0.300'"),
+        ("plugins.pols", ""),
+        ("LIVEKIT_API_KEY and LIVEKIT_API_SECRET must be set before the bot can run", ""),
+    ]
+
+
+@pytest.mark.parametrize("url", ["postgresql://db/relay", "sqlite://", "relay.db", "sqlite:///:memory:"])
+def test_a_database_that_can_not_be_used(url: str) -> None:
+    assert error_of(call("check-config", RELAY_DATABASE_URL=url, **KEYS)).startswith("storage.url: expected sqlite:///")
+
+
+def test_relative_paths_start_at_the_configuration(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    made = settled(Settings(control=ControlSettings(socket="relay.sock")), tmp_path / "etc")
+    assert made.storage.url == f"sqlite:///{tmp_path}/etc/relay.db"
+    assert made.control.socket == f"{tmp_path}/etc/relay.sock"
+    absolute = StorageSettings(url="sqlite:////var/lib/relay.db")
+    assert settled(Settings(storage=absolute), tmp_path).storage == absolute
 
 
 # -- token --------------------------------------------------------------------------------------------
