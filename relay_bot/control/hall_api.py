@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 
 from relay_bot.control.errors import ApiError, from_refusal, from_refuse
-from relay_bot.control.hall_set import HallSet, hall_of
+from relay_bot.control.hall_set import HallSet, check_journal, hall_of
 from relay_bot.control.idempotency import BACKEND, IdempotencyLog
 from relay_bot.control.operation import Call, Operation, Run
 from relay_bot.control.token_desk import check_may_join
@@ -239,9 +239,8 @@ class HallApi:
     async def _interact(self, call: Call) -> Any:
         asked: Interaction = call.request
         hall = self._halls.get(asked.hall_id)
-        if hall is not None and hall.status == "degraded":
-            text = "the hall's journal can't be written now; nothing was taken, send again (GET /ready says why)"
-            raise ApiError(503, "busy", text, code="journal_unavailable", retry_after_ms=2000)
+        if hall is not None:
+            check_journal(hall)
         if hall is None or not hall.active:
             raise ApiError(409, "hall_not_active", "the hall is not active: nobody is in it, or it is closed")
         waiter = FutureWaiter()
@@ -333,6 +332,7 @@ def public_url(settings: Settings) -> str:
 async def decided(hall: Hall, item: Asked) -> Any:
     """Have a request decided; gives its result. Raises `ApiError` for a refusal and where it takes too long."""
     answer: Answered
+    check_journal(hall)
     try:
         async with asyncio.timeout(_DECIDE_SECONDS):
             answer = await hall.request(item)

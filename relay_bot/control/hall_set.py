@@ -48,3 +48,10 @@ def hall_of(halls: HallSet, hall_id: str) -> Hall:
     if hall is None:
         raise ApiError(404, "not_found", "there is no active hall with this id")
     return hall
+
+
+def check_journal(hall: Hall) -> None:
+    """Raise `ApiError` (503) where nothing can be decided in a hall, because its journal can't be written."""
+    if hall.status == "degraded":
+        text = "the hall's journal can't be written now; nothing was taken, send again (GET /ready says why)"
+        raise ApiError(503, "busy", text, code="journal_unavailable", retry_after_ms=2000)

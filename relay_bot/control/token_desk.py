@@ -6,7 +6,7 @@ import asyncio
 from typing import Final
 
 from relay_bot.control.errors import ApiError, from_refuse
-from relay_bot.control.hall_set import HallSet
+from relay_bot.control.hall_set import HallSet, check_journal
 from relay_bot.journal.batch import Unavailable
 
 _SECONDS: Final = 10.0
@@ -17,6 +17,9 @@ async def check_may_join(halls: HallSet, hall: str, identity: str) -> None:
 
     503 where that can't be told, because the hall's journal can't be read: nobody is let in by a fault.
     """
+    served = halls.get(hall)
+    if served is not None:
+        check_journal(served)
     try:
         async with asyncio.timeout(_SECONDS):
             refusal = await halls.refuses_join(hall, identity)

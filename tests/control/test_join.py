@@ -87,3 +87,16 @@ async def test_missing_fields(endpoint: Endpoint) -> None:
     answer = await endpoint.call("POST", f"{endpoint.hall}/join", {"participant_id": "a"})
     assert answer.error == (422, "validation_error", "validation_error")
     assert "display_name" in answer.body["error"]["message"]
+
+
+async def test_a_hall_whose_journal_can_not_be_written_says_so_at_every_door(endpoint: Endpoint) -> None:
+    endpoint.kit.hall.status = "degraded"
+    bodies = {
+        f"{endpoint.hall}/interactions": {"type": "note", "payload": {"text": "a"}},
+        f"{endpoint.hall}/commands": {"text": "/mute ana"},
+        f"{endpoint.hall}/join": {"participant_id": "ana", "display_name": "Ana", "role": "subscriber"},
+    }
+    for path, body in bodies.items():
+        answer = await endpoint.call("POST", path, body)
+        assert answer.error == (503, "busy", "journal_unavailable"), path
+        assert answer.headers["Retry-After"] == "2"
