@@ -1,7 +1,7 @@
 """All that a plugin imports.
 
 A plugin is a folder (or a module) with a `Plugin` class. It says what it listens to with the
-decorators `handle`, `command`, `route` and `timer`; it keeps nothing but `State`, which changes by
+decorators `handle`, `command`, `route`, `timer` and `on`; it keeps nothing but `State`, which changes by
 recorded `Event`s alone; and it speaks through the `Context` that each handler is given. One instance
 serves one hall, its handlers run one at a time, and they are plain functions: they never wait for
 the network or the disk.
@@ -113,6 +113,7 @@ __all__ = [
     "iso",
     "iso_or_none",
     "list_words",
+    "on",
     "one_line",
     "parse_duration",
     "parse_iso",
@@ -489,7 +490,7 @@ _MARK = "__relay_role__"
 
 
 class _Mark(msgspec.Struct, frozen=True):
-    role: Literal["handle", "command", "route", "timer"]
+    role: Literal["handle", "command", "route", "timer", "on"]
     options: dict[str, Any] = {}
 
 
@@ -563,6 +564,19 @@ def timer(function: F | None = None, /, *, key: str = "") -> F | Callable[[F], F
         return _mark(wrapped, mark)
 
     return decorate
+
+
+def on(event_type: type[Event]) -> Callable[[F], F]:
+    """Hear another plugin's events: `@on(Sanctioned) def sanctioned(self, event: Sanctioned, ctx: Context)`.
+
+    Plugins publish their events in `plugins/<name>/events.py`. The method is called in the same turn, once the event
+    is applied and the call that recorded it has ended well, and never at a replay. It is a transaction of its own: what
+    it records is committed together with the event, and where it raises nothing of it is left and the event stands.
+    The event is not told again then. Nothing is heard of a plugin that is not enabled.
+    """
+    if not (isinstance(event_type, type) and issubclass(event_type, Event)):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"on: expected an Event class, as in @on(Sanctioned), not {event_type!r}")
+    return lambda function: _mark(function, _Mark("on", {"event": event_type}))
 
 
 class NoSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -709,6 +723,13 @@ class Route(msgspec.Struct, frozen=True):
     """The content types of a `Download`."""
 
 
+class Listener(msgspec.Struct, frozen=True):
+    """A method found on a plugin class that hears another plugin's events of one type."""
+
+    event_type: type[Event]
+    method: str
+
+
 class PluginSpec(msgspec.Struct, frozen=True):
     """What a plugin class says of itself, read once when it is loaded."""
 
@@ -722,6 +743,7 @@ class PluginSpec(msgspec.Struct, frozen=True):
     timers: frozenset[str]
     timer_keys: dict[str, str] = {}
     """Of the timers whose keys have an identity in them: how they are made."""
+    listeners: tuple[Listener, ...] = ()
 
     def rules(self) -> dict[str, Rule]:
         """Tell what is to be changed of what this plugin keeps when somebody is erased."""
@@ -749,6 +771,8 @@ def describe(name: str, plugin_type: type[Plugin[Any, Any]]) -> PluginSpec:
     routes: list[Route] = []
     timers: set[str] = set()
     timer_keys: dict[str, str] = {}
+    listeners: list[Listener] = []
+    events = EventTable(name, state_type)
     for method_name, function in inspect.getmembers(plugin_type, inspect.isfunction):
         mark = cast("_Mark | None", getattr(function, _MARK, None))
         if mark is None:
@@ -788,6 +812,8 @@ def describe(name: str, plugin_type: type[Plugin[Any, Any]]) -> PluginSpec:
                     mark.options["files"],
                 )
             )
+        elif mark.role == "on":
+            listeners.append(Listener(_heard(place, mark.options["event"], first, events), method_name))
         else:
             timers.add(method_name)
             key = mark.options["key"] or ("{identity}" if where(first) == Named() else "")
@@ -800,10 +826,18 @@ def describe(name: str, plugin_type: type[Plugin[Any, Any]]) -> PluginSpec:
             tag_of(kind)
         except TypeError as error:
             raise TypeError(f"{plugin_type.__module__}.{plugin_type.__qualname__}.effects: {error}") from None
-    events = EventTable(name, state_type)
     return PluginSpec(
-        name, plugin_type, settings_type, events, handlers, commands, tuple(routes), frozenset(timers), timer_keys
-    )
+        name, plugin_type, settings_type, events, handlers, commands, tuple(routes), frozenset(timers), timer_keys,
+        tuple(listeners),
+    )  # fmt: skip
+
+
+def _heard(place: str, event_type: type[Event], annotation: Any, events: EventTable[Any]) -> type[Event]:
+    if annotation is not event_type:
+        raise TypeError(f"{place}: expected its first parameter annotated with {event_type.__name__}, as in @on")
+    if event_type in events.types():
+        raise TypeError(f"{place}: {event_type.__name__} is this plugin's own event: its State hears it")
+    return event_type
 
 
 def _template(place: str, key: str) -> str:

@@ -33,7 +33,7 @@ class HandChanged(Event, frozen=True):
 
 
 class HandLowered(Event, frozen=True):
-    """A hand went down. `reason`: own, lowered, gone, and those of the stage."""
+    """A hand went down. `reason`: own, lowered, gone, banned, kicked, and those of the stage."""
 
     identity: Identity
     reason: str
@@ -107,10 +107,14 @@ class Invited(Event, frozen=True):
 
 
 class InviteClosed(Event, frozen=True):
-    """An invitation is over. `outcome`: accepted, declined, expired, withdrawn."""
+    """An invitation is over. `outcome`: accepted, declined, expired, withdrawn.
+
+    `reason`: why it was withdrawn, where nobody here did it: muted, banned, kicked.
+    """
 
     identity: Identity
     outcome: str
+    reason: str = ""
 
 
 class Promoting(Event, frozen=True):
@@ -139,7 +143,10 @@ class Promoted(Event, frozen=True):
 
 
 class Demoting(Event, frozen=True):
-    """Someone is to leave the stage: LiveKit is asked. `reason`: demoted, own, time, removed."""
+    """Someone is to leave the stage: LiveKit is asked.
+
+    `reason`: demoted, own, time, removed, gone, taken, banned, kicked.
+    """
 
     personal: ClassVar[tuple[str, ...]] = ("name",)
 

@@ -129,14 +129,16 @@ class InvitesPart(StagePart):
         if key in self.state.invited:
             self._close(key, "expired", ctx)
 
-    def _withdraw(self, identity: str, ctx: Context) -> None:
-        self._close(identity, "withdrawn", ctx)
+    def _withdraw(self, identity: str, ctx: Context, reason: str = "") -> None:
+        self._close(identity, "withdrawn", ctx, reason)
 
-    def _close(self, identity: str, outcome: str, ctx: Context) -> None:
+    def _close(self, identity: str, outcome: str, ctx: Context, reason: str = "") -> None:
         """End an invitation that led to nothing. Only a withdrawn one leaves the hand up."""
-        ctx.record(InviteClosed(identity, outcome))
+        ctx.record(InviteClosed(identity, outcome, reason))
         self._clear_invite_timer(identity, ctx)
-        closed = {"participant_id": identity, "outcome": outcome, "seq": self.hall.seq}
+        closed: dict[str, Any] = {"participant_id": identity, "outcome": outcome, "seq": self.hall.seq}
+        if reason:
+            closed["reason"] = reason
         told = dict.fromkeys([identity, *self.hall.roster.at_least(Role.MODERATOR)])
         ctx.publish("guest_invite_closed", closed, to=list(told))
         if identity in self.state.hands and outcome != "withdrawn":

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from plugins.hands.commands import CommandsPart
+from plugins.hands.moderated import ModeratedPart
 from plugins.hands.routes import RoutesPart
 from plugins.hands.views import first_page, own_hand, stage_state
 from relay_bot.plugin import Participant, Role
 
 
-class HandsPlugin(CommandsPart, RoutesPart):
+class HandsPlugin(ModeratedPart, RoutesPart):
     """Hands and stage of one hall."""
 
     state_version = 2

@@ -188,7 +188,7 @@ class StagePart(QueuePart):
                 raise Refuse("forbidden", "hosts and moderators are not guests", field=f"{at}participant_id")
             self._demote(identity, reason, ctx)
 
-    def _withdraw(self, identity: str, ctx: Context) -> None:
+    def _withdraw(self, identity: str, ctx: Context, reason: str = "") -> None:
         """Take an invitation back (the part that invites says how)."""
 
     def _demote(self, identity: str, reason: str, ctx: Context) -> None:

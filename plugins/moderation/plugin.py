@@ -18,17 +18,16 @@ from plugins.moderation.bodies import (
     Moderate,
     cleaned,
 )
-from plugins.moderation.state import (
+from plugins.moderation.events import (
     Kicked,
     Lifted,
     PermissionReturned,
     PermissionTaken,
     RankKnown,
-    Sanction,
     Sanctioned,
     SanctionKind,
-    Sanctions,
 )
+from plugins.moderation.state import Sanction, Sanctions
 from plugins.moderation.views import Decided, SanctionList, decided, listed, own
 from relay_bot.plugin import (
     Arguments,

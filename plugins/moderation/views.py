@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 
 from plugins.moderation.bodies import Action
-from plugins.moderation.state import Sanction, SanctionKind, Sanctions
+from plugins.moderation.events import SanctionKind
+from plugins.moderation.state import Sanction, Sanctions
 from relay_bot.plugin import iso, iso_or_none
 
 

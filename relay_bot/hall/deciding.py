@@ -19,6 +19,7 @@ from relay_bot.hall.greeting import hall_state
 from relay_bot.hall.held import DECIDE, HELD, decide_decoder, expired, hold, released, told
 from relay_bot.hall.interactions import Leaving, answer_to
 from relay_bot.hall.judges import Judges, OnHold
+from relay_bot.hall.listening import Listening
 from relay_bot.hall.message import (
     ACKED,
     READ,
@@ -66,6 +67,7 @@ class Decider:
             for name, loaded in services.plugins.items()
             for kind, handler in loaded.spec.handlers.items()
         }
+        self._listening = Listening(services.plugins)
         self._judges = Judges(session, calls)
         self._has_judges = bool(self._judges)
 
@@ -93,6 +95,7 @@ class Decider:
             turn.answer(message, refused(internal()), now)
             raise
         turn.answer(message, answer, now)
+        self.check()
 
     def has_answered(self, key: bytes) -> bool:
         """Tell whether a message with this key was answered."""
@@ -287,6 +290,7 @@ class Decider:
             result = answer_to(item, answer.result, leaving, self._hall.roster, now)
             answer = Answered(result=result, kept=answer.kept)
         turn.answer(message, msgspec.structs.replace(answer, digest=item.digest), now)
+        self.check()
 
     def _relayed(self, identity: str) -> Sender:
         """Give the sender of a message that a backend passes on: it has their rights, and none of the backend's."""
@@ -336,6 +340,7 @@ class Decider:
             turn.answer(message, refused(internal()), now)
             raise
         turn.answer(message, answer, now)
+        self.check()
 
     def command_call(self, item: CommandCall) -> None:
         """Decide a backend's command; what an issuer would be told is its answer."""
@@ -354,6 +359,7 @@ class Decider:
             turn.answer(message, refused(internal()), now)
             raise
         turn.answer(message, answer, now)
+        self.check()
 
     def _repeated(self, item: Asked) -> bool:
         answer = None if item.key is None else self.session.answers.get(item.key)
@@ -378,15 +384,18 @@ class Decider:
             context = TurnContext(self.turn, name, THE_BACKEND, now)
             with contextlib.suppress(Refuse):
                 self._call(name, context, partial(self.session.plugins[name].inherit, state, context))
+        self.check()
 
     def tell(self, function: Callable[[Plugin[Any, Any], TurnContext], None]) -> None:
         """Tell every plugin of something, whatever becomes of the others; nobody asked, so nobody hears a refusal."""
         self.tell_some(list(self.session.plugins), function)
         self.check()
 
-    def tell_some(self, names: Sequence[str], function: Callable[[Plugin[Any, Any], TurnContext], None]) -> list[str]:
+    def tell_some(
+        self, names: Sequence[str], function: Callable[[Plugin[Any, Any], TurnContext], None], not_before: int = 0
+    ) -> list[str]:
         """Tell some plugins of something; gives those that heard it. `check` is to be called when all is told."""
-        now, heard = now_ms(), list[str]()
+        now, heard = max(now_ms(), not_before), list[str]()
         for name in names:
             plugin = self.session.plugins.get(name)
             if plugin is None:  # given up on meanwhile
@@ -409,7 +418,7 @@ class Decider:
         self._record(event, now_ms())
 
     def check(self) -> None:
-        """Raise `Halted` where a plugin that was told failed after it had recorded."""
+        """Raise `Halted` where a plugin that was told of something, or heard an event, failed after it had recorded."""
         if self._halted:
             raise Halted
 
@@ -422,6 +431,7 @@ class Decider:
                 context = TurnContext(self.turn, name, THE_BACKEND, now)
                 with contextlib.suppress(Refuse):
                     self._call(name, context, partial(session.plugins[name].say_again, event, context))
+        self.check()
 
     def fire_timers(self) -> None:
         """Call what has fallen due; no handler is told an earlier time than its timer's.
@@ -439,6 +449,7 @@ class Decider:
                 self._record(core.TimerCleared(plugin, method, key), now)
                 continue
             self._fire(name, now)
+            self.check()
 
     def _fire(self, name: str, now: int) -> None:
         plugin, method, key = core.three(name)
@@ -480,6 +491,7 @@ class Decider:
             with contextlib.suppress(Refuse):
                 call = partial(plugin.effect_settled, effect, note.error, context)
                 self._call(note.plugin, context, call)
+        self.check()
 
     def retry_effect(self, item: RetryEffect) -> None:
         """Owe an effect again that was given up; answers with its new id."""
@@ -549,7 +561,14 @@ class Decider:
         if for_message:
             quarantine.message_went_well(plugin)
         self.turn.merge(staged)
+        if staged.events:
+            self._listening.recorded(staged.events, self._tell_listener)
         return result
+
+    def _tell_listener(
+        self, name: str, function: Callable[[Plugin[Any, Any], TurnContext], None], not_before: int
+    ) -> None:
+        self.tell_some([name], function, not_before)
 
     def _halt(self, plugin: str, context: TurnContext, refusal: Refuse, *, counted: bool) -> NoReturn:
         reason = self._calls.reason

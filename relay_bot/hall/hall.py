@@ -595,8 +595,8 @@ class Hall:
             if self.ended_sid and self.room_sid != self.ended_sid:
                 break  # there is another room of this name already: it must not be done there
             for item in self._mailbox.take(_ITEMS_A_SLICE):
-                if isinstance(item, DebtSettled):
-                    decider.debt_settled(item)
+                if isinstance(item, DebtSettled) and self._decider is decider:
+                    self._settle_last(decider, item)
                 else:
                     others.append(item)
             if not decider.turn.is_empty():
@@ -605,6 +605,12 @@ class Hall:
             else:
                 await self._mailbox.wait(left)
         self._mailbox.give_back(others)
+
+    def _settle_last(self, decider: Decider, item: DebtSettled) -> None:
+        try:
+            decider.debt_settled(item)
+        except Halted:
+            self._restart(decider, "handler")
 
     def _slice(self, decider: Decider, items: list[Any]) -> None:
         started = time.perf_counter()

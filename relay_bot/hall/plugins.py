@@ -24,6 +24,8 @@ from relay_bot.settings import SettingsError, check
 log = structlog.get_logger("plugins")
 
 ENTRY_POINTS: Final = "relay_bot.plugins"
+_BUILTIN: Final = "plugins"
+"""The package of the built-in plugins."""
 _OWN_KEYS: Final = {"enabled", "required"}
 _THE_HALLS: Final = {
     "messages of type sync": "the hall",
@@ -156,6 +158,7 @@ def _folder(folder: Path) -> dict[str, Path]:
 
 
 def _load(name: str, source: Source) -> PluginSpec:
+    _have_package(_BUILTIN, builtin_folder())  # whose events every plugin may import
     module = source.load() if isinstance(source, EntryPoint) else _import(name, source)
     found = [module] if inspect.isclass(module) else list(vars(module).values())
     classes: list[type[Plugin[Any, Any]]] = [
@@ -169,10 +172,14 @@ def _load(name: str, source: Source) -> PluginSpec:
 def _import(name: str, path: Path) -> ModuleType:
     """Import a plugin from its folder. Every folder of plugins is a package: the built-in one `plugins`."""
     builtin = path.parent.resolve() == builtin_folder().resolve()
-    package = "plugins" if builtin else f"relay_bot_user_plugins_{abs(hash(str(path.parent.resolve())))}"
-    if package not in sys.modules:
-        parent = ModuleType(package)
-        parent.__path__ = [str(path.parent)]
-        sys.modules[package] = parent
+    package = _BUILTIN if builtin else f"relay_bot_user_plugins_{abs(hash(str(path.parent.resolve())))}"
+    _have_package(package, path.parent)
     importlib.invalidate_caches()
     return importlib.import_module(f"{package}.{name}")
+
+
+def _have_package(package: str, folder: Path) -> None:
+    if package not in sys.modules:
+        parent = ModuleType(package)
+        parent.__path__ = [str(folder)]
+        sys.modules[package] = parent

@@ -21,6 +21,7 @@ from relay_bot.plugin import (
     command,
     describe,
     handle,
+    on,
     route,
     timer,
 )
@@ -142,6 +143,41 @@ class NoRequest(Plugin[Waves]):
         pass
 
 
+class Other(Event, frozen=True):
+    pass
+
+
+class HearsWithoutType(Plugin[Waves]):
+    @on(Other)
+    def heard(self, event, ctx):  # type: ignore[no-untyped-def]
+        pass
+
+
+class HearsAnother(Plugin[Waves]):
+    @on(Other)
+    def heard(self, event: Waved, ctx: Context) -> None:
+        pass
+
+
+class HearsWithoutContext(Plugin[Waves]):
+    @on(Other)
+    def heard(self, event: Other) -> None:
+        pass
+
+
+class HearsItself(Plugin[Waves]):
+    @on(Waved)
+    def heard(self, event: Waved, ctx: Context) -> None:
+        pass
+
+
+def test_what_is_heard_is_an_event() -> None:
+    wrongs: tuple[Any, ...] = (Wave, "Waved", test_what_is_heard_is_an_event)
+    for wrong in wrongs:
+        with pytest.raises(TypeError, match=r"on: expected an Event class, as in @on\(Sanctioned\)"):
+            on(wrong)
+
+
 class NoState(Plugin):  # type: ignore[type-arg]
     pass
 
@@ -158,6 +194,10 @@ class StateOfAnotherKind(Plugin[dict]):  # type: ignore[type-arg, type-var]
         (NoAnnotation, r"NoAnnotation.wave: expected a Body with a type"),
         (NoContext, r"NoContext.wave: expected the parameters \(self, …, ctx\)"),
         (NoRequest, r"NoRequest.wave: expected a Request"),
+        (HearsWithoutType, r"HearsWithoutType.heard: expected its first parameter annotated with Other"),
+        (HearsAnother, r"HearsAnother.heard: expected its first parameter annotated with Other"),
+        (HearsWithoutContext, r"HearsWithoutContext.heard: expected the parameters \(self, …, ctx\)"),
+        (HearsItself, r"HearsItself.heard: Waved is this plugin's own event"),
         (NoState, r"NoState: expected a base such as Plugin\[MyState\]"),
         (StateOfAnotherKind, r"StateOfAnotherKind: expected a base such as Plugin\[MyState\]"),
     ],
