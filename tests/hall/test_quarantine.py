@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from relay_bot.hall.quarantine import FAILURES, MESSAGES_IN_ROW
@@ -158,6 +159,23 @@ async def test_who_left_while_the_bot_was_away_is_told_as_left(kit: HallKit) -> 
     await kit.restart()
     await kit.settle()
     assert notes(kit, "first") == ["+ann", "+bob", "+carol", "-ann", "+dave"], "nobody who is there as before"
+
+
+async def test_a_plugin_that_is_enabled_later_hears_of_all_who_are_here(kit: HallKit) -> None:
+    every = kit._services
+    await kit.stop()
+    kit.room.sinks.clear()
+    kit._services = msgspec.structs.replace(every, plugins={"first": every.plugins["first"]})
+    await kit.start()
+    for identity in ("ann", "bob"):
+        await kit.join(identity)
+    await kit.stop()
+    kit.room.sinks.clear()
+    kit._services = every
+    await kit.start()
+    await kit.settle()
+    assert notes(kit, "first") == ["+ann", "+bob"], "it has heard of them"
+    assert notes(kit, "second") == ["+ann", "+bob"]
 
 
 async def test_who_looks_different_after_a_restart_is_told_as_changed(kit: HallKit) -> None:
