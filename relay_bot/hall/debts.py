@@ -201,6 +201,8 @@ class Debtor:
             each.error = str(error)
             each.not_before = time.monotonic() + pause(each.attempts + 1)
             return
+        if self._owed.get(each.owed.seq) is not each:
+            return  # another has taken its place meanwhile
         each.attempts += 1
         work = asyncio.ensure_future(self._perform(each, session))
         try:

@@ -134,7 +134,8 @@ class HallRoster:
             if self.is_distrusted(identity) or self._is_full:
                 return self.distrusted.get(identity, kept)
             self.distrusted[identity] = kept
-        return self.distrusted.get(identity, name)
+        # The question lists who was erased, too: else a name that they gave themselves would be theirs again.
+        return self.distrusted.get(identity, name) if self.is_distrusted(identity) else name
 
     def is_distrusted(self, identity: str) -> bool:
         """Tell whether somebody's words about themselves are their own; an erasure, which takes the name, stays so."""

@@ -48,8 +48,14 @@ _A_HALLS: Final = chr(ord(OF_THE_PROCESS) + 1)
 
 
 def close_to_others(path: Path) -> None:
-    """Make the database's file if there is none, and let nobody but this user read it and what lies beside it."""
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    """Make the database's file if there is none, and let nobody but this user read it and what lies beside it.
+
+    A file that is there is not opened: closing it would drop every lock that this process has on it, SQLite's too.
+    Then whoever else closed the database would be the last for SQLite, and take the log away that we write.
+    """
+    if not path.exists():
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     for each in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
         with contextlib.suppress(OSError):  # it isn't there, or is another user's, who chose its mode
             if each.stat().st_mode & 0o077:

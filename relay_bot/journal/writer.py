@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import queue
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -29,6 +30,8 @@ T = TypeVar("T")
 log = structlog.get_logger("journal")
 
 _BATCHES_A_GROUP: Final = 256
+_LOCKED_SECONDS: Final = 10.0
+"""How long a database that another process has locked is tried at the start."""
 _RESTART_SECONDS: Final = 1.0
 _LONGEST_RESTART_SECONDS: Final = 30.0
 _ERASING_ROUNDS: Final = 5
@@ -361,10 +364,18 @@ def _open_store(url: str) -> SqliteStore:
     if parsed.get_backend_name() != "sqlite" or not parsed.database or parsed.database == ":memory:":
         raise JournalError("storage.url: expected sqlite:///<a file>; no other database is supported yet")
     engine = sa.create_engine(url)
+    until = time.monotonic() + _LOCKED_SECONDS
     try:
-        close_to_others(Path(parsed.database))
-        migrate(engine)
-        return SqliteStore(Path(parsed.database))
+        while True:
+            try:
+                close_to_others(Path(parsed.database))
+                migrate(engine)
+                return SqliteStore(Path(parsed.database))
+            except (sa.exc.OperationalError, sqlite3.OperationalError) as error:
+                # SQLite does not wait by itself where two make one file's log at once: another bot that starts.
+                if "locked" not in str(error) or time.monotonic() > until:
+                    raise
+                time.sleep(0.05)
     except SchemaError as error:
         raise JournalError(f"storage.url: {error}") from error
     except Exception as error:
