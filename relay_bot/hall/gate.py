@@ -76,11 +76,17 @@ class Gate:
         try:
             return self._read(frame)
         except Refuse as refusal:
-            if _is_for_us(frame):
+            if self._is_for_us(frame):
                 self.refuse(frame, refusal, self.id_of(frame))
             else:
                 metrics.REFUSED.labels("foreign").inc()
             return None
+
+    def _is_for_us(self, frame: Frame) -> bool:
+        """Tell whether a packet that can't be taken was meant for the bot: an application has packets of its own."""
+        if frame.door != "packet" or frame.topic == TOPIC or self._bot_identity in frame.to:
+            return True
+        return b'"relay_version"' in frame.data
 
     def count(self) -> None:
         """Put into the metrics how many were read since the last time: one by one that costs as much as reading."""
@@ -281,13 +287,6 @@ def _as_browsers_read(data: bytes) -> bytes:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return mended(data) or data
     return data
-
-
-def _is_for_us(frame: Frame) -> bool:
-    """Tell whether a packet that can't be taken was meant for the bot: an application has packets of its own."""
-    if frame.door != "packet" or frame.topic == TOPIC:
-        return True
-    return b'"relay_version"' in frame.data
 
 
 def _spoken(frame: Frame, spoken: dialects.Spoken) -> Read:

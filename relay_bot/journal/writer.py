@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 import sqlalchemy as sa
 import structlog
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, OperationalError
 
 from relay_bot.journal.batch import Batch, EventRow, JournalError, Kept, SessionInfo, ShelfRow, Unavailable, Unfinished
 from relay_bot.journal.erasing import Rules
@@ -371,7 +371,7 @@ def _open_store(url: str) -> SqliteStore:
                 close_to_others(Path(parsed.database))
                 migrate(engine)
                 return SqliteStore(Path(parsed.database))
-            except (sa.exc.OperationalError, sqlite3.OperationalError) as error:
+            except (OperationalError, sqlite3.OperationalError) as error:
                 # SQLite does not wait by itself where two make one file's log at once: another bot that starts.
                 if "locked" not in str(error) or time.monotonic() > until:
                     raise
