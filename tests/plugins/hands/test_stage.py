@@ -127,6 +127,7 @@ async def test_the_stage_has_a_limit(tmp_path: Path) -> None:
         assert await invited(kit) == ["bob"]  # it holds until its time is over
         assert (await refusal(kit.call("hands", "invite_to_stage", participant_id="cy"))).code == "stage_full"
         assert (await refusal(kit.call("hands", "promote_to_stage", participant_id="cy"))).code == "stage_full"
+        await cy.wait("guest_promoted")  # else nobody would hear that ann, who never was on it, is off the stage
         await ann.ask("guest_demote", {})
         await cy.wait("guest_demoted")
         await bob.ask("guest_invite_response", {"accepted": True})

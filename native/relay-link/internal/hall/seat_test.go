@@ -205,7 +205,8 @@ func TestAPacketIsHandedOnWithItsAddressees(t *testing.T) {
 			user := &livekit.UserPacket{Payload: []byte("x"), Topic: proto.String("relay")}
 			packet := &livekit.DataPacket{ParticipantIdentity: "ann", Value: &livekit.DataPacket_User{User: user}}
 			if old {
-				user.DestinationIdentities = to //nolint:staticcheck // what older clients send
+				//lint:ignore SA1019 older clients send it
+				user.DestinationIdentities = to
 			} else {
 				packet.DestinationIdentities = to
 			}
