@@ -50,7 +50,7 @@ CORE_EFFECTS: Final[tuple[type[Effect], ...]] = (SetPermissions, RemoveParticipa
 
 def tag_of(kind: type[Effect]) -> str:
     """Give the name of a type of effects in the journal; raises `TypeError` for a type that can't be read back."""
-    if not (isinstance(kind, type) and issubclass(kind, Effect)):  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not (isinstance(kind, type) and issubclass(kind, Effect)):  # pyright: ignore[reportUnnecessaryIsInstance]  (a plugin may be untyped)
         raise TypeError(f"{kind!r}: expected a subclass of Effect")
     config = kind.__struct_config__
     if config.tag_field != "type" or not isinstance(config.tag, str) or config.array_like:

@@ -58,7 +58,7 @@ def is_own(livekit: LivekitSettings, room: str, name: str, token: Any) -> bool:
     if token is None:
         return False
     try:
-        claims: dict[str, Any] = jwt.decode(  # pyright: ignore[reportUnknownMemberType]
+        claims: dict[str, Any] = jwt.decode(  # pyright: ignore[reportUnknownMemberType]  (untyped there)
             token if isinstance(token, str) else "",
             livekit.api_secret,
             algorithms=["HS256"],
